@@ -1,0 +1,58 @@
+"""Fixtures every test may use: the shared scans, and a guard that keeps tests off the network."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import socket
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def shared_data_folder() -> Path:
+    """Where the shared scans lie: ``RADFIND_DATA``, else ``../shared/data`` beside the checkout."""
+    return Path(os.environ.get("RADFIND_DATA") or ROOT.parent / "shared" / "data")
+
+
+@pytest.fixture(scope="session")
+def shared_data(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """``shared_data("chest-ct")`` unpacks that archive once and returns its folder; skips where it is absent."""
+    unpacked: dict[str, Path] = {}
+
+    def get(name: str) -> Path:
+        if name not in unpacked:
+            archive = shared_data_folder() / f"{name}.zip"
+            if not archive.is_file():
+                pytest.skip(f"shared test data {archive.name} is not here; set RADFIND_DATA to its folder")
+            target = tmp_path_factory.mktemp(name)
+            with zipfile.ZipFile(archive) as file:
+                file.extractall(target)
+            inner = target / name
+            unpacked[name] = inner if inner.is_dir() else target
+        return unpacked[name]
+
+    return get
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _loopback_only() -> None:
+    """No test may reach beyond this machine."""
+    real = socket.socket.connect
+
+    def connect(self: socket.socket, address: object) -> None:
+        if self.family in (socket.AF_INET, socket.AF_INET6):
+            host = str(address[0])  # type: ignore[index]
+            try:
+                loopback = ipaddress.ip_address(host.split("%")[0]).is_loopback
+            except ValueError:
+                loopback = host in ("localhost", "localhost.localdomain")
+            if not loopback:
+                raise PermissionError(f"a test tried to connect to {host}: tests stay on loopback")
+        real(self, address)  # type: ignore[arg-type]
+
+    socket.socket.connect = connect  # type: ignore[method-assign]
