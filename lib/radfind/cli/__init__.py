@@ -1,0 +1,32 @@
+"""The command line: ``radfind …``. Kept light: everything heavy is imported inside the command that needs it."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from radfind.cli import ask, inspect, run
+
+app = typer.Typer(
+    name="radfind",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="Connects what a radiologist says to what the scan shows. Research software, not a medical device.",
+    epilog="Example: radfind rank ct-folder --text 'part-solid nodule in the right apex' --json",
+)
+ask.register(app)
+inspect.register(app)
+run.register(app)
+
+
+def main() -> None:
+    """Entry point of the ``radfind`` script."""
+    from radfind.cli.output import exit_code
+
+    try:
+        app(standalone_mode=False)
+    except BaseException as error:  # the one place where errors become messages and exit codes
+        sys.exit(exit_code(error))

@@ -1,0 +1,339 @@
+"""The wire form of prompts and results: the one place where a field name is decided.
+
+Results are plain JSON. Voxel indices are 0-based and in (k, j, i) order; positions are LPS millimetres;
+masks travel cropped to their bounding box, bit-packed and deflated (`WireMask`).
+"""
+
+from __future__ import annotations
+
+import base64
+import zlib
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from radfind.errors import PromptError
+from radfind.language.concepts import Concept
+from radfind.language.findings import Finding, Span
+from radfind.prompts import BoxPrompt, EverythingPrompt, MaskPrompt, PointPrompt, Prompt, ScribblePrompt, TextPrompt
+from radfind.results import Evidence, RankedSlice, Ranking, Segmentation, Verdict
+from radfind.volume import Geometry, Volume
+
+VERSION = 1
+"""Raised when a field changes meaning; added fields do not raise it."""
+
+MAX_SCRIBBLE = 1_000_000
+"""Most scribbled voxels taken in one request."""
+
+
+class Wire(BaseModel):
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+class WireMask(Wire):
+    """A boolean mask: `start` and `shape` (k, j, i) of its bounding box, `bits` = base64(zlib(packed bits))."""
+
+    start: tuple[int, int, int]
+    shape: tuple[int, int, int]
+    bits: str
+
+    @classmethod
+    def pack(cls, mask: npt.NDArray[np.bool_]) -> WireMask:
+        start, stop = [], []
+        for axis in range(3):
+            hit = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
+            start.append(int(hit[0]) if hit.size else 0)
+            stop.append(int(hit[-1]) + 1 if hit.size else 0)
+        crop = mask[tuple(slice(a, b) for a, b in zip(start, stop, strict=True))]
+        k, j, i = crop.shape
+        bits = base64.b64encode(zlib.compress(np.packbits(crop).tobytes(), 1)).decode("ascii")
+        return cls(start=(start[0], start[1], start[2]), shape=(k, j, i), bits=bits)
+
+    def unpack(self, shape: tuple[int, int, int]) -> npt.NDArray[np.bool_]:
+        """The full mask on a grid of `shape`.
+
+        Raises:
+            PromptError: the box leaves the grid, or the bits do not fill the box.
+        """
+        full = np.zeros(shape, bool)
+        if any(a < 0 or n < 0 or a + n > limit for a, n, limit in zip(self.start, self.shape, shape, strict=True)):
+            raise PromptError(f"The mask box at {self.start} of size {self.shape} leaves the image of size {shape}.")
+        count = int(np.prod(self.shape))
+        expected = (count + 7) // 8
+        try:
+            inflater = zlib.decompressobj()
+            packed = inflater.decompress(base64.b64decode(self.bits, validate=True), expected + 1)
+        except (ValueError, zlib.error) as error:
+            raise PromptError("The mask bits are not base64 of deflated data.") from error
+        if len(packed) != expected:
+            raise PromptError(f"The mask should unpack to {expected} bytes but does not.")
+        crop = np.unpackbits(np.frombuffer(packed, np.uint8), count=count).reshape(self.shape).astype(bool)
+        full[tuple(slice(a, a + n) for a, n in zip(self.start, self.shape, strict=True))] = crop
+        return full
+
+
+# --- prompts -----------------------------------------------------------------------------------------------
+
+
+class _Placed(Wire):
+    """Positions in `kji` voxel indices or in `lps` millimetres; exactly one of the two."""
+
+    space: Literal["kji", "lps"] = "kji"
+
+    def _index(self, position: tuple[float, float, float], geometry: Geometry) -> tuple[float, float, float]:
+        k, j, i = geometry.to_index(position) if self.space == "lps" else position
+        return float(k), float(j), float(i)
+
+
+class WireText(Wire):
+    type: Literal["text"] = "text"
+    text: str
+
+
+class WirePoint(_Placed):
+    type: Literal["point"] = "point"
+    position: tuple[float, float, float]
+    positive: bool = True
+
+
+class WireBox(_Placed):
+    type: Literal["box"] = "box"
+    start: tuple[float, float, float]
+    stop: tuple[float, float, float]
+
+
+class WireScribble(_Placed):
+    type: Literal["scribble"] = "scribble"
+    positions: list[tuple[float, float, float]] = Field(min_length=1, max_length=MAX_SCRIBBLE)
+    positive: bool = True
+
+
+class WireMaskPrompt(Wire):
+    type: Literal["mask"] = "mask"
+    mask: WireMask
+
+
+class WireEverything(Wire):
+    type: Literal["everything"] = "everything"
+
+
+WirePrompt = Annotated[
+    WireText | WirePoint | WireBox | WireScribble | WireMaskPrompt | WireEverything, Field(discriminator="type")
+]
+
+
+class WirePrompts(Wire):
+    """What a request asks: any mix of prompts, spoken of one volume."""
+
+    version: int = VERSION
+    prompts: list[WirePrompt] = Field(min_length=1, max_length=10_000)
+
+    @model_validator(mode="after")
+    def _known_version(self) -> WirePrompts:
+        if self.version != VERSION:
+            raise ValueError(f"this server speaks prompt version {VERSION}, not {self.version}")
+        return self
+
+
+def prompts_from_wire(data: Any, geometry: Geometry) -> list[Prompt]:
+    """Prompts for a volume from parsed JSON (a `WirePrompts` object).
+
+    Raises:
+        PromptError: naming the field that is wrong.
+    """
+    try:
+        wire = WirePrompts.model_validate(data)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "prompts"
+        raise PromptError(f"The prompt field {where} is wrong: {first['msg']}.") from error
+    return [_prompt(item, geometry) for item in wire.prompts]
+
+
+def _prompt(item: WirePrompt, geometry: Geometry) -> Prompt:
+    if isinstance(item, WireText):
+        return TextPrompt(item.text)
+    if isinstance(item, WirePoint):
+        return PointPrompt(item._index(item.position, geometry), item.positive)
+    if isinstance(item, WireBox):
+        corners = np.array([item._index(item.start, geometry), item._index(item.stop, geometry)])
+        if item.space == "lps":  # an LPS box on a flipped grid swaps its ends
+            corners = np.sort(corners, axis=0)
+        (a, b, c), (d, e, f) = corners.tolist()
+        return BoxPrompt((a, b, c), (d, e, f))
+    if isinstance(item, WireScribble):
+        points = np.asarray(item.positions, np.float64)
+        index = geometry.to_index(points) if item.space == "lps" else points
+        return ScribblePrompt(np.unique(np.rint(index).astype(np.int64), axis=0), item.positive)
+    if isinstance(item, WireMaskPrompt):
+        return MaskPrompt(item.mask.unpack(geometry.shape))
+    return EverythingPrompt()
+
+
+# --- results -----------------------------------------------------------------------------------------------
+
+
+def span_to_wire(span: Span | None) -> dict[str, Any] | None:
+    return None if span is None else {"start": span.start, "stop": span.stop, "text": span.text}
+
+
+def concept_to_wire(concept: Concept | None) -> dict[str, Any] | None:
+    if concept is None:
+        return None
+    return {
+        "id": concept.id,
+        "english": concept.english,
+        "chinese": concept.chinese,
+        "code": concept.code,
+        "meaning": concept.meaning,
+    }
+
+
+def finding_to_wire(finding: Finding) -> dict[str, Any]:
+    place = finding.place
+    low, high = finding.size_range_mm or (None, None)
+    return {
+        "concept": concept_to_wire(finding.concept),
+        "presence": finding.presence,
+        "place": {
+            "sites": [site.id for site in place.sites],
+            "side": place.side,
+            "lobes": list(place.lobes),
+            "segments": list(place.segments),
+            "zones": list(place.zones),
+            "levels": list(place.levels),
+        },
+        "sizes_mm": list(finding.sizes_mm),
+        "size_range_mm": None if low is None else [low, None if high == float("inf") else high],
+        "count": finding.count,
+        "multiple": finding.multiple,
+        "attributes": list(finding.attributes),
+        "references": [{"series": r.series, "image": r.image} for r in finding.references],
+        "span": span_to_wire(finding.span),
+        "sentence": span_to_wire(finding.sentence),
+        "section": finding.section,
+    }
+
+
+def evidence_to_wire(evidence: Evidence, *, masks: bool = False) -> dict[str, Any]:
+    wire: dict[str, Any] = {
+        "text": evidence.text,
+        "span": span_to_wire(evidence.span),
+        "concept": concept_to_wire(evidence.concept),
+        "slices": list(evidence.slices) if evidence.slices else None,
+        "center_kji": [float(x) for x in evidence.center_kji] if evidence.center_kji else None,
+        "values": {name: float(value) for name, value in evidence.values.items()},
+    }
+    if masks and evidence.mask is not None:
+        wire["mask"] = WireMask.pack(evidence.mask).model_dump()
+    return wire
+
+
+def slice_to_wire(item: RankedSlice, *, masks: bool = False) -> dict[str, Any]:
+    return {
+        "rank": item.rank,
+        "index": item.index,
+        "score": round(float(item.score), 6),
+        "sop_instance_uid": item.sop_instance_uid,
+        "position_lps": [float(x) for x in item.position_lps] if item.position_lps else None,
+        "evidence": [evidence_to_wire(e, masks=masks) for e in item.evidence],
+    }
+
+
+def ranking_to_wire(ranking: Ranking, *, masks: bool = False) -> dict[str, Any]:
+    return {
+        "version": VERSION,
+        "slices": [slice_to_wire(item, masks=masks) for item in ranking.slices],
+        "findings": [finding_to_wire(finding) for finding in ranking.findings],
+        "not_found": list(ranking.not_found),
+        "not_supported": list(ranking.not_supported),
+        "engine": ranking.engine,
+        "notes": list(ranking.notes),
+    }
+
+
+def verdict_to_wire(verdict: Verdict, *, masks: bool = False) -> dict[str, Any]:
+    return {
+        "statement": span_to_wire(verdict.statement),
+        "answer": verdict.answer,
+        "confidence": round(float(verdict.confidence), 4),
+        "reason": verdict.reason,
+        "code": verdict.code,
+        "finding": finding_to_wire(verdict.finding) if verdict.finding else None,
+        "evidence": [evidence_to_wire(e, masks=masks) for e in verdict.evidence],
+        "engine": verdict.engine,
+    }
+
+
+def verdicts_to_wire(verdicts: tuple[Verdict, ...], *, masks: bool = False) -> dict[str, Any]:
+    return {"version": VERSION, "verdicts": [verdict_to_wire(v, masks=masks) for v in verdicts]}
+
+
+def segmentation_to_wire(segmentation: Segmentation, *, masks: bool = False) -> dict[str, Any]:
+    """Everything but the voxels: label k of the labelmap is the k-th entry of ``segments`` (1-based)."""
+    voxel_ml = segmentation.geometry.voxel_volume / 1000.0
+    segments = []
+    for label, segment in enumerate(segmentation.segments, start=1):
+        voxels = int(np.count_nonzero(segment.mask))
+        segments.append(
+            {
+                "label": label,
+                "name": segment.name,
+                "concept": concept_to_wire(segment.concept),
+                "terminology": terminology(segment.concept),
+                "color": list(segment.color),
+                "score": round(float(segment.score), 6),
+                "prompt": segment.prompt,
+                "voxels": voxels,
+                "volume_ml": round(voxels * voxel_ml, 4),
+                "finding": finding_to_wire(segment.finding) if segment.finding else None,
+                "evidence": [evidence_to_wire(e, masks=masks) for e in segment.evidence],
+            }
+        )
+    return {
+        "version": VERSION,
+        "segments": segments,
+        "not_found": list(segmentation.not_found),
+        "not_supported": list(segmentation.not_supported),
+        "engine": segmentation.engine,
+        "notes": list(segmentation.notes),
+    }
+
+
+def terminology(concept: Concept | None) -> str:
+    """Slicer's terminology string of a concept (category, type; SNOMED CT), Slicer's "Tissue" when uncoded."""
+    category, kind = "85756007^Tissue", "85756007^Tissue"
+    if concept is not None and concept.code:
+        category = (
+            "123037004^Anatomical Structure"
+            if concept.kind == "anatomy"
+            else "49755003^Morphologically Altered Structure"
+        )
+        kind = f"{concept.code}^{concept.meaning or concept.english}"
+    return (
+        f"Segmentation category and type - 3D Slicer General Anatomy list~SCT^{category}~SCT^{kind}~^^"
+        "~Anatomic codes - DICOM master list~^^~^^"
+    )
+
+
+def volume_to_wire(volume: Volume) -> dict[str, Any]:
+    """What a client needs to place results: sizes, geometry, slice identity. No patient data."""
+    geometry = volume.geometry
+    return {
+        "version": VERSION,
+        "name": volume.name,
+        "modality": volume.modality,
+        "shape_kji": list(geometry.shape),
+        "spacing_kji_mm": [round(x, 6) for x in geometry.spacing],
+        "origin_lps_mm": [round(x, 6) for x in geometry.origin],
+        "orientation": geometry.orientation,
+        "affine_ijk_to_lps": [[float(x) for x in row] for row in geometry.affine],
+        "series_uid": volume.series_uid,
+        "study_uid": volume.study_uid,
+        "frame_of_reference_uid": volume.frame_of_reference_uid,
+        "reversed_k": volume.reversed_k,
+        "sop_instance_uids": [s.sop_instance_uid for s in volume.slices],
+        "warnings": list(volume.warnings),
+    }
