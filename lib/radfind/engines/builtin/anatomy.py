@@ -1,0 +1,90 @@
+"""What the built-in engine knows of a CT's anatomy: masks made on first use and kept."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from radfind.engines.api import Context
+from radfind.engines.builtin import airways, lungs, tissues
+from radfind.engines.builtin.grid import Mask, Overview
+from radfind.volume import Volume
+
+
+class Anatomy:
+    """Masks of one CT volume, on the grid of ``volume.oriented("LPS")`` (k to head, j to back, i to left).
+
+    Arguments:
+        volume: a CT in Hounsfield units, any orientation.
+        context: progress and cancellation; None for none.
+
+    Masks are read-only by convention: they are shared between callers.
+    """
+
+    def __init__(self, volume: Volume, context: Context | None = None) -> None:
+        self.source = volume
+        self.volume = volume.oriented("LPS")
+        self._context = context or Context()
+
+    @cached_property
+    def hu(self) -> npt.NDArray[np.int16]:
+        """Hounsfield units (k, j, i), clipped to -1024..3071: padding counts as air, NaN too."""
+        array = self.volume.array
+        if array.dtype.kind == "f":
+            array = np.nan_to_num(array, nan=-1024.0)
+        return np.clip(array, -1024, 3071).astype(np.int16)
+
+    @cached_property
+    def overview(self) -> Overview:
+        """Block means at about 2 mm, for global decisions."""
+        return Overview.of(self.hu, self.volume.geometry.spacing)
+
+    @cached_property
+    def _body(self) -> Mask:
+        self._context.step(0.0, "body")
+        return tissues.body_mask(self.overview)
+
+    @cached_property
+    def _air(self) -> float:
+        return tissues.air_peak(self.overview.hu, self._body)
+
+    @cached_property
+    def _airways(self) -> Mask:
+        self._context.step(0.1, "airways")
+        return airways.find_airways(self.overview.hu, self.overview.spacing, self._body, self._air)
+
+    @cached_property
+    def _lungs(self) -> npt.NDArray[np.uint8]:
+        self._context.step(0.3, "lungs")
+        view = self.overview
+        middle = lungs.midline(view.hu, self._body, view.spacing)
+        open_air = lungs.aerated(view.hu, view.spacing, self._body, self._airways, self._air)
+        sides = lungs.split(open_air, view.spacing, middle)
+        out = np.zeros_like(sides)
+        for side in (lungs.RIGHT, lungs.LEFT):
+            other = (sides > 0) & (sides != side)
+            filled = lungs.fill(sides == side, view.spacing, self._airways | other | ~self._body)
+            out[filled & (out == 0)] = side
+        return out
+
+    @cached_property
+    def body(self) -> Mask:
+        """The patient, filled, without table and clothes."""
+        return self.overview.up(self._body)
+
+    @cached_property
+    def airways(self) -> Mask:
+        """Trachea and main bronchi (lumen)."""
+        return self.overview.up(self._airways)
+
+    @cached_property
+    def lungs(self) -> npt.NDArray[np.uint8]:
+        """0 outside, 1 right, 2 left; with vessels, nodules and consolidations inside, without central airways."""
+        return self.overview.up(self._lungs)
+
+    @cached_property
+    def lung_air(self) -> Mask:
+        """Aerated lung: below -400 HU inside the lungs."""
+        return (self.lungs > 0) & (self.hu < lungs.AERATED)

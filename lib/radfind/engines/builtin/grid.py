@@ -1,0 +1,85 @@
+"""A coarse copy of a scan for global decisions, and morphology that counts in millimetres."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import edt
+import numpy as np
+import numpy.typing as npt
+
+Mask = npt.NDArray[np.bool_]
+Spacing = tuple[float, float, float]
+
+
+def dilate(mask: Mask, radius_mm: float, spacing: Spacing) -> Mask:
+    """Every voxel whose centre lies within `radius_mm` of a voxel of `mask`; the array's border adds nothing."""
+    if not mask.any():
+        return mask.copy()
+    return edt.edt(~mask, anisotropy=spacing, black_border=False, parallel=2) <= radius_mm
+
+
+def erode(mask: Mask, radius_mm: float, spacing: Spacing) -> Mask:
+    """Voxels farther than `radius_mm` from everything outside `mask`; what lies beyond the array counts as inside."""
+    if mask.all():
+        return mask.copy()
+    return edt.edt(mask, anisotropy=spacing, black_border=False, parallel=2) > radius_mm
+
+
+def open_(mask: Mask, radius_mm: float, spacing: Spacing) -> Mask:
+    """Morphological opening with a ball."""
+    return dilate(erode(mask, radius_mm, spacing), radius_mm, spacing) & mask
+
+
+def close(mask: Mask, radius_mm: float, spacing: Spacing) -> Mask:
+    """Morphological closing with a ball, not bent by the array's border."""
+    return erode(dilate(mask, radius_mm, spacing), radius_mm, spacing) | mask
+
+
+def depth(mask: Mask, spacing: Spacing) -> npt.NDArray[np.float32]:
+    """Millimetres from each voxel of `mask` to the nearest voxel outside it (0 outside)."""
+    return edt.edt(mask, anisotropy=spacing, black_border=False, parallel=2)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Overview:
+    """Block means of a volume at about `target_mm`, and the way back.
+
+    Axes already coarser than the target keep their voxels; a block that sticks out of the volume is
+    filled with the volume's own edge voxels.
+    """
+
+    hu: npt.NDArray[np.float32]
+    spacing: Spacing
+    factors: tuple[int, int, int]
+    full_shape: tuple[int, int, int]
+
+    @classmethod
+    def of(cls, array: npt.NDArray, spacing: Spacing, target_mm: float = 2.0) -> Overview:
+        """Average `array` (k, j, i) over blocks of whole voxels as near to `target_mm` as they come."""
+        factors = tuple(max(1, math.floor(target_mm / s + 0.5)) for s in spacing)
+        fk, fj, fi = (min(f, n) for f, n in zip(factors, array.shape, strict=True))
+        shape = tuple(-(-n // f) for n, f in zip(array.shape, (fk, fj, fi), strict=True))
+        out = np.empty(shape, dtype=np.float32)
+        pad = [(0, shape[1] * fj - array.shape[1]), (0, shape[2] * fi - array.shape[2])]
+        for k in range(shape[0]):
+            slab = array[k * fk : (k + 1) * fk].mean(axis=0, dtype=np.float32) if fk > 1 else array[k]
+            if pad[0][1] or pad[1][1]:
+                slab = np.pad(slab, pad, mode="edge")
+            rows = np.add.reduceat(slab.astype(np.float32), np.arange(0, slab.shape[0], fj), axis=0)
+            out[k] = np.add.reduceat(rows, np.arange(0, slab.shape[1], fi), axis=1) / (fj * fi)
+        step = (spacing[0] * fk, spacing[1] * fj, spacing[2] * fi)
+        return cls(out, step, (fk, fj, fi), (int(array.shape[0]), int(array.shape[1]), int(array.shape[2])))
+
+    def up(self, mask: npt.NDArray) -> npt.NDArray:
+        """A coarse mask on the full grid, each block repeated."""
+        for axis, factor in enumerate(self.factors):
+            if factor > 1:
+                mask = np.repeat(mask, factor, axis=axis)
+        return np.ascontiguousarray(mask[tuple(slice(0, n) for n in self.full_shape)])
+
+    def down(self, mask: Mask) -> Mask:
+        """A full mask on the coarse grid, by majority."""
+        scaled = tuple(1.0 / f for f in self.factors)
+        return Overview.of(mask.astype(np.uint8), (scaled[0], scaled[1], scaled[2]), 1.0).hu > 0.5
