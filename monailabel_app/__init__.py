@@ -1,0 +1,1 @@
+"""RadFind as a MONAI Label app, and the server around it."""

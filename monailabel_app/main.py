@@ -1,0 +1,19 @@
+"""The file MONAI Label loads. Thin on purpose: it is executed outside the module system (see docs/server.md)."""
+
+from monailabel.interfaces.app import MONAILabelApp
+
+from monailabel_app import setup
+
+
+class RadFindApp(MONAILabelApp):
+    def __init__(self, app_dir, studies, conf):  # type: ignore[no-untyped-def]
+        super().__init__(app_dir, studies, conf, name=setup.NAME, description=setup.DESCRIPTION, version=setup.VERSION)
+
+    def init_infers(self):  # type: ignore[no-untyped-def]
+        return setup.infers(self.datastore())
+
+    def init_strategies(self):  # type: ignore[no-untyped-def]
+        return setup.strategies()
+
+    def init_datastore(self):  # type: ignore[no-untyped-def]
+        return setup.datastore(self.studies)

@@ -1,0 +1,59 @@
+"""Segmentation: any mix of prompts in, a labelmap in the image's own geometry out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import radfind
+from monailabel_app.tasks.base import RadFindTask, context, option, result_file
+from monailabel_app.volumes import VolumeCache
+from radfind.errors import InputError
+from radfind.imaging.writing import write_labelmap
+from radfind.prompts import Prompt, TextPrompt
+from radfind.protocol import prompts_from_wire, segmentation_to_wire, volume_to_wire
+from radfind.volume import Volume
+
+EXTENSIONS = (".nrrd", ".seg.nrrd", ".nii.gz", ".nii", ".mha")
+
+
+def prompts_of(volume: Volume, request: dict[str, Any]) -> list[Prompt]:
+    """The prompts of a request: "prompts" (`radfind.protocol.WirePrompts`) and / or "text"."""
+    prompts: list[Prompt] = []
+    if request.get("prompts") is not None:
+        prompts.extend(prompts_from_wire(request["prompts"], volume.geometry))
+    text = option(request, "text", "")
+    if text.strip() or not prompts:
+        prompts.append(TextPrompt(text))
+    return prompts
+
+
+class SegmentTask(RadFindTask):
+    """What stock Slicer and OHIF run: ``text`` as an option, a labelmap with values 1..N and their names back.
+
+    When nothing is found the labelmap is empty and ``not_found`` says so: stock clients need a file.
+    """
+
+    def __init__(self, volumes: VolumeCache) -> None:
+        super().__init__(
+            volumes,
+            type="segmentation",
+            description="Outline what a phrase or report names",
+            config={"text": "both lungs", "result_extension": ".nrrd", "result_compress": True},
+        )
+
+    def __call__(self, request: dict[str, Any]) -> tuple[str | None, dict[str, Any]]:
+        extension = option(request, "result_extension", ".nrrd")
+        if extension not in EXTENSIONS:
+            raise InputError(f"The option 'result_extension' must be one of {', '.join(EXTENSIONS)}.")
+        volume = self.volume(request)
+        segmentation = radfind.segment(
+            volume,
+            prompts_of(volume, request),
+            engine=option(request, "engine", "auto"),
+            context=context(request),
+        )
+        file = result_file(extension)
+        write_labelmap(segmentation, file, volume, compress=option(request, "result_compress", True))
+        wire = segmentation_to_wire(segmentation)
+        names = {entry["name"]: entry["label"] for entry in wire["segments"]}
+        return str(file), {**wire, "label_names": names, "volume": volume_to_wire(volume)}
