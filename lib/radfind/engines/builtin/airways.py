@@ -14,19 +14,25 @@ MIDLINE_MM = 40.0
 BRANCH_BELOW_MM = 60.0
 
 
-def find_airways(hu: npt.NDArray[np.float32], spacing: Spacing, body: Mask, air: float) -> Mask:
+def find_airways(hu: npt.NDArray[np.float32], spacing: Spacing, body: Mask, lung: Mask, air: float) -> Mask:
     """Trachea and main bronchi on a coarse grid (k, j, i), or an empty mask when none is in the scan.
 
     Arguments:
         hu: coarse Hounsfield units, axes towards head, back and left.
         spacing: millimetres along (k, j, i).
         body: the filled patient.
+        lung: a first guess of aerated lung; it may include the airways themselves.
         air: what air measures in this scan.
 
     Round air columns near the midline that lie in tissue (not in lung) are chained over the slices; the longest
-    chain is the trachea. From it, lumen-dark voxels connected to it are followed.
+    chain that is level with or above the lungs is the trachea. From it, lumen-dark voxels connected to it are
+    followed.
     """
+    levels = np.flatnonzero(lung.any(axis=(1, 2)))
     lumen = (hu < air + 100.0) & body
+    if not levels.size:
+        return np.zeros_like(lumen)
+    lumen[: levels[0]] = False
     seed = _longest_chain(hu, lumen, spacing, body)
     if not seed.any():
         return seed

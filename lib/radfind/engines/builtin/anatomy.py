@@ -53,15 +53,22 @@ class Anatomy:
     @cached_property
     def _airways(self) -> Mask:
         self._context.step(0.1, "airways")
-        return airways.find_airways(self.overview.hu, self.overview.spacing, self._body, self._air)
+        view = self.overview
+        nothing = np.zeros_like(self._body)
+        guess = lungs.aerated(view.hu, view.spacing, self._body, nothing, self._air)
+        return airways.find_airways(view.hu, view.spacing, self._body, guess, self._air)
+
+    @cached_property
+    def _aerated(self) -> Mask:
+        view = self.overview
+        return lungs.aerated(view.hu, view.spacing, self._body, self._airways, self._air)
 
     @cached_property
     def _lungs(self) -> npt.NDArray[np.uint8]:
         self._context.step(0.3, "lungs")
         view = self.overview
         middle = lungs.midline(view.hu, self._body, view.spacing)
-        open_air = lungs.aerated(view.hu, view.spacing, self._body, self._airways, self._air)
-        sides = lungs.split(open_air, view.spacing, middle)
+        sides = lungs.split(self._aerated, view.spacing, middle)
         out = np.zeros_like(sides)
         for side in (lungs.RIGHT, lungs.LEFT):
             other = (sides > 0) & (sides != side)
@@ -82,7 +89,8 @@ class Anatomy:
     @cached_property
     def lungs(self) -> npt.NDArray[np.uint8]:
         """0 outside, 1 right, 2 left; with vessels, nodules and consolidations inside, without central airways."""
-        return self.overview.up(self._lungs)
+        low = (self.overview.hu < lungs.AERATED) & (self._lungs == 0)
+        return lungs.refine(self.hu, self.overview, self._lungs, self._airways | low | ~self._body)
 
     @cached_property
     def lung_air(self) -> Mask:

@@ -11,6 +11,18 @@ import numpy.typing as npt
 
 Mask = npt.NDArray[np.bool_]
 Spacing = tuple[float, float, float]
+Box = tuple[slice, slice, slice]
+
+
+def box_of(mask: npt.NDArray, margin: int = 0) -> Box | None:
+    """The smallest box around the non-zero voxels of `mask`, grown by `margin` voxels; None when there are none."""
+    parts = []
+    for axis in range(3):
+        where = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
+        if not where.size:
+            return None
+        parts.append(slice(max(0, int(where[0]) - margin), min(mask.shape[axis], int(where[-1]) + 1 + margin)))
+    return parts[0], parts[1], parts[2]
 
 
 def dilate(mask: Mask, radius_mm: float, spacing: Spacing) -> Mask:
@@ -78,6 +90,39 @@ class Overview:
             if factor > 1:
                 mask = np.repeat(mask, factor, axis=axis)
         return np.ascontiguousarray(mask[tuple(slice(0, n) for n in self.full_shape)])
+
+    def up_smooth(self, mask: Mask, box: Box) -> Mask:
+        """A coarse mask on the part `box` of the full grid, interpolated so that its surface has no steps."""
+        out = mask.astype(np.float32)
+        for axis, (factor, part, full) in enumerate(zip(self.factors, box, self.full_shape, strict=True)):
+            start, stop, _ = part.indices(full)
+            where = np.clip((np.arange(start, stop) + 0.5) / factor - 0.5, 0, out.shape[axis] - 1)
+            low = np.minimum(where.astype(np.intp), max(out.shape[axis] - 2, 0))
+            high = np.minimum(low + 1, out.shape[axis] - 1)
+            weight = (where - low).astype(np.float32).reshape([-1 if a == axis else 1 for a in range(3)])
+            first, second = out.take(low, axis=axis), out.take(high, axis=axis)
+            second -= first
+            second *= weight
+            second += first
+            out = second
+        return out > 0.5
+
+    def full_box(self, box: Box) -> Box:
+        """The part of the full grid that the coarse part `box` covers."""
+        parts = [
+            slice(part.start * factor, min(part.stop * factor, full))
+            for part, factor, full in zip(box, self.factors, self.full_shape, strict=True)
+        ]
+        return parts[0], parts[1], parts[2]
+
+    def up_box(self, mask: npt.NDArray, box: Box) -> npt.NDArray:
+        """The coarse part `box` of a mask on the full grid (the part `full_box(box)` of it)."""
+        out = mask[box]
+        for axis, factor in enumerate(self.factors):
+            if factor > 1:
+                out = np.repeat(out, factor, axis=axis)
+        full = self.full_box(box)
+        return out[tuple(slice(0, part.stop - part.start) for part in full)]
 
     def down(self, mask: Mask) -> Mask:
         """A full mask on the coarse grid, by majority."""

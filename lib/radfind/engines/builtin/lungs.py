@@ -8,13 +8,23 @@ import fill_voids
 import numpy as np
 import numpy.typing as npt
 
-from radfind.engines.builtin.grid import Mask, Spacing, close, dilate, erode
+from radfind.engines.builtin.grid import Mask, Overview, Spacing, box_of, close, dilate, erode
 
 # Aerated lung lies below this density (Hu et al., IEEE TMI 2001;20:490; Armato & Sensakovic, Acad Radiol 2004).
 AERATED = -400.0
 # Vessels and nodules up to this diameter that touch the pleura are closed into the lung.
 CLOSING_MM = 12.0
 RIGHT, LEFT = 1, 2
+# Mean lung density is -700 to -900 HU over breathing depths (Hounsfield scale of air -1000); emphysematous lung
+# still measures above -960 as a whole. Gas in the bowel is air.
+GAS_MARGIN = 40.0
+INFLATED = -550.0
+CORE_MM = 5.0
+MINIMUM_ML = 0.5
+# A lung is no smaller than this when whole; less is believed only where an end of the scan cuts it.
+LUNG_ML = 150.0
+SECTION_MM2 = 300.0
+NEIGHBOUR_MM = 15.0
 
 
 def aerated(hu: npt.NDArray[np.float32], spacing: Spacing, body: Mask, airways: Mask, air: float) -> Mask:
@@ -33,28 +43,33 @@ def aerated(hu: npt.NDArray[np.float32], spacing: Spacing, body: Mask, airways: 
     voxel_ml = float(np.prod(spacing)) / 1000.0
     volumes = stats["voxel_counts"] * voxel_ml
     inside = edt.edt(low, anisotropy=spacing, black_border=False, parallel=2)
-    certain, perhaps = [], []
-    top = hu.shape[0]
+    certain: list[int] = []
+    perhaps: list[tuple[int, float]] = []
+    densities: list[float] = []
+    top = hu.shape[0] - 1
     for label in range(1, count + 1):
-        if volumes[label] < 0.5:
+        if volumes[label] < MINIMUM_ML:
             continue
         box = stats["bounding_boxes"][label]
         here = labels[box] == label
         distance = inside[box][here]
-        values = hu[box][here]
-        core = values[distance >= min(5.0, 0.7 * float(distance.max()))]
-        if np.median(core) < air + 40.0 or np.median(core) > -500.0:
+        core = hu[box][here][distance >= min(CORE_MM, 0.7 * float(distance.max()))]
+        density = float(np.median(core))
+        if not air + GAS_MARGIN < density < INFLATED:
             continue
-        if volumes[label] >= 150.0 or (box[0].stop == top and volumes[label] >= 2.0):
+        cut = float((labels[top] == label).sum()) * spacing[1] * spacing[2]
+        if volumes[label] >= LUNG_ML or cut >= SECTION_MM2:
             certain.append(label)
+            densities.append(density)
         else:
-            perhaps.append(label)
+            perhaps.append((label, density))
     keep[certain] = True
     if certain:
-        lowest = min(stats["bounding_boxes"][label][0].start for label in certain)
-        for label in perhaps:
-            box = stats["bounding_boxes"][label][0]
-            keep[label] = box.start >= lowest and volumes[label] >= 2.0
+        near = dilate(keep[labels], NEIGHBOUR_MM, spacing)
+        for label, density in perhaps:
+            box = stats["bounding_boxes"][label]
+            alike = min(abs(density - other) for other in densities) < 100.0
+            keep[label] = alike and bool(near[box][labels[box] == label].any())
     return keep[labels]
 
 
@@ -63,8 +78,7 @@ def midline(hu: npt.NDArray[np.float32], body: Mask, spacing: Spacing) -> float:
     trunk = erode(body, 30.0, (1e6, *spacing[1:]))
     trunk = trunk if trunk.any() else body
     columns = trunk.sum(axis=(0, 1))
-    middle = float(np.average(np.arange(columns.size), weights=columns)) if columns.any() else columns.size / 2
-    return middle
+    return float(np.average(np.arange(columns.size), weights=columns)) if columns.any() else columns.size / 2
 
 
 def split(mask: Mask, spacing: Spacing, middle: float) -> npt.NDArray[np.uint8]:
@@ -124,4 +138,38 @@ def fill(lung: Mask, spacing: Spacing, forbidden: Mask) -> Mask:
     for k in range(part.shape[0]):
         part[k] = fill_voids.fill(part[k])
     out[box] = fill_voids.fill(part) & ~forbidden[box] | lung[box]
+    return out
+
+
+def refine(
+    hu: npt.NDArray[np.int16], view: Overview, coarse: npt.NDArray[np.uint8], forbidden: Mask
+) -> npt.NDArray[np.uint8]:
+    """Lungs on the full grid from lungs on the coarse one.
+
+    Against the chest wall the surface follows the scan's own voxels; where lung was closed over dense tissue it
+    follows the coarse surface, interpolated.
+
+    Arguments:
+        hu: full-resolution Hounsfield units (k, j, i).
+        view: the overview `coarse` lives on.
+        coarse: 0, RIGHT or LEFT.
+        forbidden: coarse voxels that can never be lung (airways, bowel gas, outside).
+    """
+    out = np.zeros(hu.shape, dtype=np.uint8)
+    step = 1.01 * max(view.spacing)
+    for side in (RIGHT, LEFT):
+        lung = coarse == side
+        box = box_of(lung, 2)
+        if box is None:
+            continue
+        whole = np.zeros_like(lung)
+        whole[box] = dilate(lung[box], step, view.spacing)
+        whole &= ~forbidden & ((coarse == 0) | lung)
+        added = lung & (view.hu >= AERATED)
+        smooth = np.zeros_like(lung)
+        smooth[box] = erode(lung[box], step, view.spacing) | dilate(added[box], step, view.spacing)
+        full = view.full_box(box)
+        aired = view.up_box(whole, box) & (hu[full] < AERATED)
+        closed = view.up_smooth(lung, full) & view.up_box(smooth, box)
+        out[full][(aired | closed) & (out[full] == 0)] = side
     return out

@@ -3,45 +3,46 @@
 from __future__ import annotations
 
 import cc3d
-import edt
 import fill_voids
 import numpy as np
 import numpy.typing as npt
 
-from radfind.engines.builtin.grid import Mask, Overview, dilate, erode
+from radfind.engines.builtin.grid import Mask, Overview, depth, dilate, open_
 
 # Half way between air (-1000 HU) and water-like tissue (0 HU).
 AIR_TISSUE = -500.0
-# A table top is a shell or slab a few centimetres thick at most; limbs are rounder than that.
-THIN_MM = 6.0
-LIMB_RADIUS_MM = 20.0
+# Table tops, clothes, blankets and cables are shells thinner than this; what is thicker and not the trunk is kept
+# only when it is as thick as a limb (adult wrist about 40 mm) and as dense as tissue.
+SHELL_MM = 6.0
+LIMB_MM = 36.0
+TISSUE_HU = (-200.0, 150.0)
 
 
 def body_mask(overview: Overview) -> Mask:
     """The patient with everything enclosed, without table, clothes and cables, on the overview grid (k, j, i).
 
-    Tissue is opened with a ball to cut thin things off; the largest piece and every other piece as thick as a
-    limb stay, and each axial slice is filled so that lungs and bowel gas belong to the body.
+    Tissue is opened in each axial slice so that thin shells fall off; the largest piece and every other piece as
+    thick and dense as a limb stay, and each slice is filled so that lungs and bowel gas belong to the body.
     """
     tissue = overview.hu > AIR_TISSUE
-    if not tissue.any():
-        return tissue
     flat = (1e6, overview.spacing[1], overview.spacing[2])
-    filled = _fill_slices(tissue)
-    core = erode(filled, THIN_MM, flat)
-    labels, count = cc3d.connected_components(core, connectivity=6, return_N=True)
+    solid = open_(tissue, SHELL_MM / 2, flat)
+    labels, count = cc3d.connected_components(solid, connectivity=6, return_N=True)
     if count == 0:
         return _fill_slices(tissue)
-    sizes = np.bincount(labels.ravel(), minlength=count + 1)
+    stats = cc3d.statistics(labels)
+    sizes = stats["voxel_counts"].astype(np.int64)
     sizes[0] = 0
-    thickness = edt.edt(core, anisotropy=flat, black_border=False, parallel=2) + THIN_MM
     keep = np.zeros(count + 1, dtype=bool)
     keep[int(sizes.argmax())] = True
-    for label, box in enumerate(cc3d.statistics(labels)["bounding_boxes"]):
-        if label and sizes[label] * 100 > sizes.max() and not keep[label]:
-            keep[label] = bool(thickness[box][labels[box] == label].max() >= LIMB_RADIUS_MM)
-    grown = dilate(keep[labels], THIN_MM + 2 * max(flat[1:]), flat) & filled
-    return _fill_slices(grown)
+    for label in np.flatnonzero((sizes * 100 > sizes.max()) & ~keep):
+        box = stats["bounding_boxes"][label]
+        here = labels[box] == label
+        thickness = 2.0 * float(depth(np.pad(here, ((0, 0), (1, 1), (1, 1))), flat).max())
+        keep[label] = thickness >= LIMB_MM and TISSUE_HU[0] < np.median(overview.hu[box][here]) < TISSUE_HU[1]
+    kept = _fill_slices(keep[labels])
+    rim = dilate(kept, 1.01 * max(flat[1:]), flat) & tissue  # skin that the opening rounded off
+    return _fill_slices(kept | rim)
 
 
 def _fill_slices(mask: Mask) -> Mask:
