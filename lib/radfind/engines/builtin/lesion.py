@@ -1,0 +1,99 @@
+"""A lesion: one thing found in the voxels, measured."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from radfind.engines.builtin.boxes import Box
+from radfind.engines.builtin.grid import Spacing
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Lesion:
+    """Something found, on the oriented (LPS) grid of its scan.
+
+    Arguments:
+        concept: id of what it is ("solid_nodule", "consolidation", "pleural_effusion" ...).
+        box: where `mask` lies in the oriented volume.
+        mask: boolean, the shape of `box`.
+        centre: (k, j, i) of a voxel deep inside the lesion, in the oriented volume.
+        side: "right", "left" or "both".
+        score: 0..1, how sure the detector is that this is such a lesion.
+        longest_mm, perpendicular_mm: the longest diameter in a slice and the widest extent across it.
+        volume_mm3: of the mask.
+        mean_hu: inside the mask.
+        attributes: what was measured, in the reader's words: "solid", "part_solid", "ground_glass", "calcified".
+        values: further measures, unit in the name.
+    """
+
+    concept: str
+    box: Box
+    mask: npt.NDArray[np.bool_]
+    centre: tuple[float, float, float]
+    side: str
+    score: float
+    longest_mm: float
+    perpendicular_mm: float
+    volume_mm3: float
+    mean_hu: float
+    attributes: tuple[str, ...] = ()
+    values: Mapping[str, float] = dataclasses.field(default_factory=dict)
+
+    def full_mask(self, shape: tuple[int, int, int]) -> npt.NDArray[np.bool_]:
+        """The mask on the whole oriented grid of `shape`."""
+        full = np.zeros(shape, bool)
+        full[self.box] = self.mask
+        return full
+
+    def slice_areas(self, spacing: Spacing) -> dict[int, float]:
+        """Oriented k -> mm2 of the mask there, for the slices it touches."""
+        counts = self.mask.sum(axis=(1, 2))
+        return {
+            int(k) + self.box[0].start: float(count) * spacing[1] * spacing[2]
+            for k, count in enumerate(counts)
+            if count
+        }
+
+
+def diameters(mask: npt.NDArray[np.bool_], spacing: Spacing) -> tuple[float, float]:
+    """Longest diameter within any slice, and the widest extent at right angles to it in that slice, mm.
+
+    As read at the console: bidimensional caliper on the slice where the lesion is largest (Fleischner Society,
+    Bankier et al., Radiology 2017). A voxel's own width is counted.
+    """
+    best = (0.0, 0.0)
+    areas = mask.sum(axis=(1, 2))
+    if not areas.any():
+        return best
+    pixel = (spacing[1] + spacing[2]) / 2.0
+    for k in np.flatnonzero(areas >= 0.6 * areas.max()):
+        points = np.argwhere(mask[k] & ~_interior(mask[k])) * np.asarray(spacing[1:])
+        longest, direction = _farthest(points)
+        across = points @ np.array([-direction[1], direction[0]])
+        width = float(across.max() - across.min()) + pixel
+        if longest + pixel > best[0]:
+            best = (longest + pixel, min(width, longest + pixel))
+    return best
+
+
+def _interior(plane: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    padded = np.pad(plane, 1)
+    return padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
+
+
+def _farthest(points: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:
+    """Largest distance of two of `points` (n, 2) and its unit direction; the extremes of 90 directions suffice."""
+    angles = np.deg2rad(np.arange(0.0, 180.0, 2.0))
+    directions = np.stack([np.cos(angles), np.sin(angles)])
+    projected = points @ directions
+    picks = np.unique(np.concatenate([projected.argmax(axis=0), projected.argmin(axis=0)]))
+    extreme = points[picks]
+    offsets = extreme[:, None] - extreme[None]
+    lengths = np.linalg.norm(offsets, axis=2)
+    a, b = np.unravel_index(int(lengths.argmax()), lengths.shape)
+    length = float(lengths[a, b])
+    return length, offsets[a, b] / length if length > 0 else np.array([1.0, 0.0])
