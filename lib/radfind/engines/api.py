@@ -72,6 +72,11 @@ class Context:
         child._low, child._high = self._low + width * low, self._low + width * high
         return child
 
+    @property
+    def cancelled(self) -> bool:
+        """Whether the caller has asked the work to stop."""
+        return self._cancelled.is_set()
+
     def cancel(self) -> None:
         """Ask the work to stop; it stops at its next `step`."""
         self._cancelled.set()
