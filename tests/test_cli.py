@@ -1,0 +1,138 @@
+"""The command line's contract with scripts: exit codes, JSON on stdout, messages on stderr."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from radfind import cli
+
+
+def run(*arguments: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> tuple[int, str, str]:
+    monkeypatch.setattr(sys, "argv", ["radfind", *arguments])
+    code = 0
+    try:
+        cli.main()
+    except SystemExit as stop:
+        code = int(stop.code or 0)
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+@pytest.fixture
+def radfind(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+    return lambda *arguments: run(*arguments, capsys=capsys, monkeypatch=monkeypatch)
+
+
+def test_help_imports_nothing_heavy() -> None:
+    probe = (
+        "import sys\nfrom radfind import cli\nsys.argv=['radfind','--help']\n"
+        "try: cli.main()\nexcept SystemExit: pass\n"
+        "heavy={'torch','transformers','monai','SimpleITK','scipy','numpy','skimage','ultralytics'}\n"
+        "print('LOADED', sorted(heavy & set(sys.modules)))"
+    )
+    out = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True).stdout
+    assert "LOADED []" in out
+
+
+@pytest.mark.parametrize("command", ["segment", "rank", "verify", "report", "info", "engines", "serve", "demo"])
+def test_every_command_shows_an_example(radfind, command: str) -> None:
+    code, out, _ = radfind(command, "--help")
+    assert code == 0
+    assert f"Example: radfind {command}" in " ".join(out.split())
+
+
+def test_wrong_usage_exits_2(radfind) -> None:
+    code, out, err = radfind("rank")
+    assert code == 2
+    assert out == ""
+    assert "PATH" in err
+
+
+@pytest.mark.parametrize("text", ["", "   \n"])
+def test_empty_text_is_one_paragraph(radfind, tmp_path: Path, text: str) -> None:
+    image = _image(tmp_path / "a.nrrd")
+    code, out, err = radfind("rank", str(image), "--text", text, "--json")
+    assert (code, out) == (2, "")
+    assert "empty" in err
+    assert "\n\n" not in err.strip()
+
+
+def test_a_megabyte_of_text_is_refused_quickly(tmp_path: Path, radfind) -> None:
+    image = _image(tmp_path / "a.nrrd")
+    words = tmp_path / "long.txt"
+    words.write_text("nodule " * 150_000)
+    began = time.monotonic()
+    code, _, err = radfind("verify", str(image), "--text-file", str(words))
+    assert code == 2
+    assert "characters" in err
+    assert time.monotonic() - began < 60
+
+
+def test_missing_scan_exits_2_and_names_it(radfind, tmp_path: Path) -> None:
+    code, _, err = radfind("info", str(tmp_path / "nowhere"))
+    assert code == 2
+    assert "nowhere" in err
+
+
+def test_unknown_engine_lists_the_known(radfind, tmp_path: Path) -> None:
+    image = _image(tmp_path / "a.nrrd")
+    code, _, err = radfind("rank", str(image), "--text", "nodule", "--engine", "oracle")
+    assert code == 2
+    assert "builtin" in err
+
+
+def test_output_is_never_replaced_unasked(radfind, tmp_path: Path) -> None:
+    image = _image(tmp_path / "a.nrrd")
+    mine = tmp_path / "mine.nrrd"
+    mine.write_bytes(b"precious")
+    code, _, err = radfind("segment", str(image), "--text", "lungs", "--output", str(mine))
+    assert code == 2
+    assert "--overwrite" in err
+    assert mine.read_bytes() == b"precious"
+
+
+@pytest.mark.parametrize("option", [("--point", "1,2"), ("--point", "a,b,c"), ("--box", "1,2,3")])
+def test_malformed_prompts_are_named(radfind, tmp_path: Path, option: tuple[str, str]) -> None:
+    image = _image(tmp_path / "a.nrrd")
+    code, _, err = radfind("segment", str(image), *option, "--output", str(tmp_path / "o.nrrd"))
+    assert code == 2
+    assert option[1] in err
+
+
+def test_report_as_json(radfind, tmp_path: Path) -> None:
+    file = tmp_path / "report.txt"
+    file.write_text("右肺上叶尖段见混合磨玻璃结节，大小约12mm×9mm。", encoding="utf-8")
+    code, out, _ = radfind("report", str(file), "--json")
+    assert code == 0
+    (finding,) = json.loads(out)["findings"]
+    assert finding["concept"]["id"] == "part_solid_nodule"
+    assert finding["place"]["side"] == "right"
+    assert finding["sizes_mm"] == [12.0, 9.0]
+
+
+def test_engines_says_what_is_missing(radfind) -> None:
+    code, out, _ = radfind("engines", "--json")
+    engines = {item["name"]: item for item in json.loads(out)["engines"]}
+    assert code == 0
+    assert engines["builtin"]["available"]
+    assert all(item["available"] or item["unavailable_reason"] for item in engines.values())
+
+
+def test_a_closed_pipe_is_no_traceback(tmp_path: Path) -> None:
+    command = f"{sys.executable} -m radfind.cli engines --json | head -c 1"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, env={**os.environ})
+    assert "Traceback" not in done.stderr
+
+
+def _image(path: Path) -> Path:
+    sitk.WriteImage(sitk.GetImageFromArray(np.zeros((4, 8, 8), np.int16)), str(path))
+    return path
