@@ -1,6 +1,8 @@
 """A synthetic chest CT with lesions, exact truth masks, and a matching bilingual report."""
 
+from radfind.phantom.dicom import write_dicom
 from radfind.phantom.lesions import LesionSpec
 from radfind.phantom.make import LesionTruth, Phantom, make_phantom
+from radfind.phantom.report import Statement
 
-__all__ = ["LesionSpec", "LesionTruth", "Phantom", "make_phantom"]
+__all__ = ["LesionSpec", "LesionTruth", "Phantom", "Statement", "make_phantom", "write_dicom"]

@@ -12,6 +12,7 @@ from scipy import ndimage
 from radfind.phantom.body import Field, euler
 from radfind.phantom.lesions import LOBES, PLEURAL, LesionSpec
 from radfind.phantom.paint import paint
+from radfind.phantom.report import Statement, write_report
 from radfind.phantom.scene import Scene
 from radfind.volume import Geometry, Volume
 
@@ -48,11 +49,24 @@ class LesionTruth:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Phantom:
-    """A synthetic scan and all that is true about it. Masks are boolean (k, j, i) on the volume's grid."""
+    """A synthetic scan and all that is true about it.
+
+    Arguments:
+        volume: the scan.
+        truth: boolean (k, j, i) masks on the volume's grid: "body", "lung", "lung_left", "lung_right",
+            "right_upper_lobe" and the other four, "airway" (lumen), "vessel" (in the lungs), "heart", "bone",
+            "subcutaneous_fat", and "lesion_1", "lesion_2", ...
+        lesions: in the order asked for.
+        report_en, report_zh: the same sentences in both languages; one contradicts the scan.
+        report_truth: every sentence with the right answer.
+    """
 
     volume: Volume
     truth: dict[str, npt.NDArray[np.bool_]]
     lesions: tuple[LesionTruth, ...]
+    report_en: str
+    report_zh: str
+    report_truth: tuple[Statement, ...]
     seed: int
 
 
@@ -87,7 +101,7 @@ def make_phantom(
         within, not pleural fluid or air.
     """
     rng = np.random.default_rng(seed)
-    scene_rng, noise_rng = rng.spawn(2)
+    scene_rng, noise_rng, report_rng = rng.spawn(3)
     scene = Scene(scene_rng, None if lesions is None else tuple(lesions))
     grid = geometry or _grid(scene, shape, spacing, axes, rotation_deg)
     hu = _render(scene, grid)
@@ -108,7 +122,8 @@ def make_phantom(
         name=f"phantom-{seed}",
         padding=PADDING if padding else None,
     )
-    return Phantom(volume=volume, truth=truth, lesions=described, seed=seed)
+    english, chinese, statements = write_report(described, report_rng)
+    return Phantom(volume, truth, described, english, chinese, statements, seed)
 
 
 def _grid(
