@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from radfind.engines.api import Context
-from radfind.engines.builtin import airways, lungs, tissues
+from radfind.engines.builtin import airways, bones, lungs, tissues
 from radfind.engines.builtin.grid import Mask, Overview
 from radfind.volume import Volume
 
@@ -96,3 +96,13 @@ class Anatomy:
     def lung_air(self) -> Mask:
         """Aerated lung: below -400 HU inside the lungs."""
         return (self.lungs > 0) & (self.hu < lungs.AERATED)
+
+    @cached_property
+    def _bones(self) -> Mask:
+        view = self.overview
+        return bones.find_bones(view.hu, view.spacing, self._body)
+
+    @cached_property
+    def bones(self) -> Mask:
+        """The skeleton, cortical bone and marrow."""
+        return bones.refine(self.hu, self.overview, self._bones)

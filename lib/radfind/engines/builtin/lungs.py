@@ -15,6 +15,7 @@ AERATED = -400.0
 # Vessels and nodules up to this diameter that touch the pleura are closed into the lung.
 CLOSING_MM = 12.0
 RIGHT, LEFT = 1, 2
+HOLE_MM2 = 1250.0  # a disc of 40 mm
 # Mean lung density is -700 to -900 HU over breathing depths (Hounsfield scale of air -1000); emphysematous lung
 # still measures above -960 as a whole. Gas in the bowel is air.
 GAS_MARGIN = 40.0
@@ -131,14 +132,25 @@ def fill(lung: Mask, spacing: Spacing, forbidden: Mask) -> Mask:
         return lung
     margin = [int(np.ceil(CLOSING_MM / s)) + 1 for s in spacing]
     box = tuple(
-        slice(max(0, int(axis.min()) - m), int(axis.max()) + m + 1) for axis, m in zip(grid, margin, strict=True)
+        slice(max(0, int(axis.min()) - m), min(n, int(axis.max()) + m + 1))
+        for axis, m, n in zip(grid, margin, lung.shape, strict=True)
     )
     out = lung.copy()
     part = close(lung[box], CLOSING_MM / 2, spacing)
-    for k in range(part.shape[0]):
-        part[k] = fill_voids.fill(part[k])
+    for k, end in ((box[0].start, 0), (box[0].stop - lung.shape[0], -1)):
+        if k == 0:  # the scan cuts the lung here: close its vessels and nodules so that they count as enclosed
+            part[end] = _fill_small(part[end], float(spacing[1] * spacing[2]))
     out[box] = fill_voids.fill(part) & ~forbidden[box] | lung[box]
     return out
+
+
+def _fill_small(section: Mask, pixel_mm2: float) -> Mask:
+    """An axial section with its holes up to a large nodule's size filled; a larger hole may be the diaphragm."""
+    holes = fill_voids.fill(section) & ~section
+    labels = cc3d.connected_components(holes, connectivity=4)
+    small = np.bincount(labels.ravel()) * pixel_mm2 <= HOLE_MM2
+    small[0] = False
+    return section | small[labels]
 
 
 def refine(

@@ -1,0 +1,97 @@
+"""The skeleton: cortical bone and the marrow it encloses."""
+
+from __future__ import annotations
+
+import cc3d
+import fill_voids
+import numpy as np
+import numpy.typing as npt
+
+from radfind.engines.builtin.grid import Mask, Overview, Spacing, box_of, close, depth, dilate
+
+# Cortical bone measures 300-1900 HU, spongy bone 100-300 (Schreiber et al., J Bone Joint Surg Am 2011;93:1057);
+# soft tissue without contrast stays below 100.
+BONE_HU = 160.0
+CORTEX_HU = 300.0
+# Gaps in a cortex thinned by partial volume, and the trabecular space between shells.
+CLOSING_MM = 4.0
+# Marrow: spongy bone above soft tissue, or fat.
+MARROW_HU = 75.0
+MINIMUM_ML = 0.4
+MARROW_HOLE_MM2 = 3000.0  # a femoral head is about 50 mm across
+
+
+def find_bones(hu: npt.NDArray[np.float32], spacing: Spacing, body: Mask) -> Mask:
+    """The skeleton on a coarse grid (k, j, i): dense pieces with a cortex, closed, with their marrow.
+
+    Contrast medium (vessels, bowel, renal pelvis) and stones are told from bone by what surrounds their inside:
+    a bone's rim is denser than its inside, a lumen's is not.
+    """
+    dense = (hu > BONE_HU) & body
+    dense &= ~_lumens(hu, dense, spacing)
+    labels, count = cc3d.connected_components(dense, connectivity=26, return_N=True)
+    if not count:
+        return dense
+    voxel_ml = float(np.prod(spacing)) / 1000.0
+    sizes = np.bincount(labels.ravel(), minlength=count + 1) * voxel_ml
+    cortex = np.bincount(labels[hu > CORTEX_HU], minlength=count + 1) * voxel_ml
+    keep = (sizes >= MINIMUM_ML) & (cortex >= 0.05)
+    keep[0] = False
+    bone = keep[labels]
+    closed = close(bone, CLOSING_MM, spacing)
+    bone |= closed & ((hu > MARROW_HU) | (hu < -30.0)) & (hu > -200.0)
+    flat = spacing[1] * spacing[2]
+    for k in range(bone.shape[0]):
+        holes = fill_voids.fill(bone[k]) & ~bone[k]
+        if not holes.any():
+            continue
+        parts, number = cc3d.connected_components(holes, connectivity=4, return_N=True)
+        for part in range(1, number + 1):
+            here = parts == part
+            marrow = float(np.median(hu[k][here]))
+            fits = here.sum() * flat <= MARROW_HOLE_MM2
+            if fits and (marrow > MARROW_HU - 25.0 or -150.0 < marrow < -20.0 or here.sum() * flat < 40.0):
+                bone[k] |= here
+    return bone
+
+
+def refine(hu: npt.NDArray[np.int16], view: Overview, coarse: Mask) -> Mask:
+    """The skeleton on the full grid: the surface follows the scan's own voxels, the inside the coarse mask."""
+    out = np.zeros(hu.shape, dtype=bool)
+    box = box_of(coarse, 2)
+    if box is None:
+        return out
+    near = np.zeros_like(coarse)
+    near[box] = dilate(coarse[box], 1.01 * max(view.spacing), view.spacing)
+    full = view.full_box(box)
+    surface = view.up_box(near, box) & (hu[full] > 200)
+    out[full] = surface | (view.up_smooth(coarse, full) & (hu[full] > -200))
+    return out
+
+
+def _lumens(hu: npt.NDArray[np.float32], dense: Mask, spacing: Spacing) -> Mask:
+    """Contrast-filled lumens among dense voxels."""
+    out = np.zeros_like(dense)
+    inside = depth(dense, spacing) > 4.0
+    labels, count = cc3d.connected_components(inside, connectivity=6, return_N=True)
+    if not count:
+        return out
+    stats = cc3d.statistics(labels)
+    margin = [int(np.ceil(8.0 / s)) + 1 for s in spacing]
+    for label in range(1, count + 1):
+        tight = stats["bounding_boxes"][label]
+        box = tuple(
+            slice(max(0, part.start - m), min(n, part.stop + m))
+            for part, m, n in zip(tight, margin, dense.shape, strict=True)
+        )
+        core = labels[box] == label
+        near = dilate(core, 4.0, spacing)
+        rim = near & ~dilate(core, 1.5, spacing) & dense[box]
+        values = hu[box][core]
+        level = float(np.median(values))
+        if rim.any() and np.percentile(hu[box][rim], 75) > level + 40.0:
+            continue
+        if float(values.std()) > 90.0 or level > 1200.0:
+            continue  # uneven: spongy bone; brighter than any contrast: compact bone or metal
+        out[box] |= dilate(core, 6.0, spacing) & (hu[box] < level + 120.0)
+    return out & dense
