@@ -1,0 +1,160 @@
+"""Decompress one frame of DICOM pixel data.
+
+GDCM (inside SimpleITK) decodes JPEG, JPEG-LS, JPEG 2000 and RLE without holding Python's lock, so frames decode in
+parallel; pydicom's handlers (pylibjpeg) decode what GDCM does not know, e.g. High-Throughput JPEG 2000.
+"""
+
+from __future__ import annotations
+
+import io
+import tempfile
+import warnings
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy.typing as npt
+import pydicom
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.pixel_data_handlers.util import convert_color_space
+from pydicom.uid import UID, RLELossless, SecondaryCaptureImageStorage, generate_uid
+
+from radfind.errors import ImageError
+
+if TYPE_CHECKING:
+    from radfind.imaging.dicom_header import Instance
+    from radfind.imaging.dicom_pixels import PixelLayout
+
+_PIXEL_DATA = b"\xe0\x7f\x10\x00OB\x00\x00\xff\xff\xff\xff"  # (7FE0,0010) of undefined length
+_ITEM, _END = b"\xfe\xff\x00\xe0", b"\xfe\xff\xdd\xe0\x00\x00\x00\x00"
+_EMPTY_TABLE = _ITEM + b"\x00\x00\x00\x00"
+
+_GDCM_SYNTAXES = frozenset({
+    "1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51", "1.2.840.10008.1.2.4.57", "1.2.840.10008.1.2.4.70",
+    "1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.4.81", "1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91",
+    "1.2.840.10008.1.2.5",
+})  # fmt: skip
+
+
+def decode(data: bytes, layout: PixelLayout, instance: Instance) -> npt.NDArray:
+    """Stored values of one compressed frame: (rows, columns), or (rows, columns, 3) RGB.
+
+    Raises:
+        ImageError: the stream is damaged, does not fit the header, or no decoder knows its transfer syntax.
+    """
+    _check_stream(data, layout, instance)
+    wrapped = _wrap(data, layout, instance.syntax)
+    problem: Exception | None = None
+    if layout.samples == 1 and instance.syntax in _GDCM_SYNTAXES:
+        try:
+            return _checked(_with_gdcm(wrapped), layout, instance)
+        except RuntimeError as error:  # SimpleITK's only exception
+            problem = error
+    try:
+        return _checked(_with_pydicom(wrapped), layout, instance)
+    except ImageError:
+        raise
+    except Exception as error:  # each handler raises its own kinds
+        problem = problem or error
+    syntax = UID(instance.syntax)
+    raise ImageError(
+        f"'{instance.source.shown}' cannot be decompressed ({syntax.name}): {str(problem).strip().splitlines()[-1][:160]}. "
+        "The pixels are damaged or the compression is not supported; export the series uncompressed."
+    ) from problem
+
+
+def _checked(values: npt.NDArray, layout: PixelLayout, instance: Instance) -> npt.NDArray:
+    expected = (layout.rows, layout.columns) if layout.samples == 1 else (layout.rows, layout.columns, 3)
+    if values.shape != expected:
+        raise ImageError(
+            f"'{instance.source.shown}' decompresses to {' x '.join(map(str, values.shape))}, but its header says "
+            f"{' x '.join(map(str, expected))}. The file is damaged; export the series again."
+        )
+    return values
+
+
+def _check_stream(data: bytes, layout: PixelLayout, instance: Instance) -> None:
+    """A codec allocates what the stream asks for: refuse a stream that disagrees with the header first."""
+    size = _stream_size(data, instance.syntax)
+    if size is not None and size != (layout.rows, layout.columns):
+        raise ImageError(
+            f"'{instance.source.shown}' holds a compressed image of {size[0]} x {size[1]} pixels, but its header says "
+            f"{layout.rows} x {layout.columns}. The file is damaged; export the series again."
+        )
+
+
+def _stream_size(data: bytes, syntax: str) -> tuple[int, int] | None:
+    """(rows, columns) a JPEG, JPEG-LS or JPEG 2000 stream declares, or None when it states none."""
+    if syntax == RLELossless:
+        return None  # RLE allocates by our header only
+    if data[:4] == b"\xff\x4f\xff\x51" and len(data) >= 24:  # JPEG 2000 SOC, SIZ (ISO 15444-1 A.5.1)
+        width, height, left, top = (int.from_bytes(data[n : n + 4], "big") for n in (8, 12, 16, 20))
+        return height - top, width - left
+    position = 2
+    while data[:2] == b"\xff\xd8" and position + 9 <= len(data) and data[position] == 0xFF:
+        marker = data[position + 1]
+        if marker == 0xFF:  # fill byte
+            position += 1
+            continue
+        # SOF0..SOF15 but DHT (C4), JPG (C8), DAC (CC); F7 is SOF55 of JPEG-LS (ISO 10918-1 B.2.2, 14495-1 C.2.2)
+        if (0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)) or marker == 0xF7:
+            height, width = (int.from_bytes(data[n : n + 2], "big") for n in (position + 5, position + 7))
+            return height, width
+        position += 2 + int.from_bytes(data[position + 2 : position + 4], "big")
+    return None
+
+
+def _wrap(data: bytes, layout: PixelLayout, syntax: str) -> bytes:
+    """One frame as a DICOM file of its own, with nothing in the header but what decoding needs.
+
+    So the codec sees neither the rescale (GDCM would apply it, for some kinds of image only) nor the rest of a
+    header that may be malformed.
+    """
+    if len(data) % 2:
+        data += b"\x00"
+    item = _ITEM + len(data).to_bytes(4, "little") + data
+    return _header(layout, syntax) + _PIXEL_DATA + _EMPTY_TABLE + item + _END
+
+
+@lru_cache(maxsize=64)
+def _header(layout: PixelLayout, syntax: str) -> bytes:
+    dataset = Dataset()
+    dataset.SOPClassUID, dataset.SOPInstanceUID = SecondaryCaptureImageStorage, generate_uid()
+    dataset.StudyInstanceUID, dataset.SeriesInstanceUID = generate_uid(), generate_uid()
+    dataset.Modality = "OT"
+    dataset.SamplesPerPixel = layout.samples
+    dataset.PhotometricInterpretation = "MONOCHROME2" if layout.samples == 1 else layout.photometric
+    if layout.samples > 1:
+        dataset.PlanarConfiguration = int(layout.planar)
+    dataset.Rows, dataset.Columns = layout.rows, layout.columns
+    dataset.BitsAllocated, dataset.BitsStored = layout.bits_allocated, layout.bits_stored
+    dataset.HighBit, dataset.PixelRepresentation = layout.bits_stored - 1, int(layout.signed)
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID
+    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+    dataset.file_meta.TransferSyntaxUID = UID(syntax)
+    dataset.is_little_endian, dataset.is_implicit_VR = True, False
+    buffer = io.BytesIO()
+    pydicom.dcmwrite(buffer, dataset, write_like_original=False)
+    return buffer.getvalue()
+
+
+def _with_gdcm(wrapped: bytes) -> npt.NDArray:
+    import SimpleITK as sitk
+
+    with tempfile.NamedTemporaryFile(prefix="radfind-", suffix=".dcm") as file:
+        file.write(wrapped)
+        file.flush()
+        reader = sitk.ImageFileReader()
+        reader.SetImageIO("GDCMImageIO")
+        reader.SetFileName(file.name)
+        return sitk.GetArrayFromImage(reader.Execute())[0]
+
+
+def _with_pydicom(wrapped: bytes) -> npt.NDArray:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        dataset = pydicom.dcmread(io.BytesIO(wrapped))
+        values = dataset.pixel_array
+        if dataset.PhotometricInterpretation in ("YBR_FULL", "YBR_FULL_422"):
+            values = convert_color_space(values, dataset.PhotometricInterpretation, "RGB")
+        return values
