@@ -1,0 +1,274 @@
+"""Which describing words belong to which finding of a sentence: places, sizes, attributes, numbers, references."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Sequence
+
+from radfind.language.attributes import Attribute, Count
+from radfind.language.concepts import Concept
+from radfind.language.findings import ImageReference, Presence
+from radfind.language.places import PlaceWord
+from radfind.language.sizes import Size
+from radfind.language.text import Piece
+
+# Findings that describe another one ("nodule with calcification"); later words go on describing that other one.
+_DESCRIBING = frozenset(
+    ["calcification", "cavity", "cavitation", "necrosis", "air_bronchogram", "spiculation", "pleural_tag", "halo_sign"]
+)
+
+
+@dataclasses.dataclass
+class Claim:
+    """A finding of one sentence while it is being put together."""
+
+    concept: Concept
+    start: int
+    stop: int
+    clause: Piece
+    presence: Presence
+    words: list[PlaceWord] = dataclasses.field(default_factory=list)
+    sizes: list[Size] = dataclasses.field(default_factory=list)
+    attributes: list[str] = dataclasses.field(default_factory=list)
+    count: int | None = None
+    multiple: bool = False
+    references: list[ImageReference] = dataclasses.field(default_factory=list)
+    past: bool = False
+
+    @property
+    def describes(self) -> bool:
+        return self.concept.id in _DESCRIBING
+
+
+_LINK = r"\b(?:in|of|at|on|within|near|adjacent|along|to|from|involving|affecting|is|are|was|were|has|have|with|showing|there|measuring|that|including|into|over|around|between|by|for)\b|,|;|:|\("
+_BREAK = re.compile(_LINK + r"|\b(?:and|or)\b|[,;:(]|见|示|有|呈|、|及|和|与|伴|位于|于")
+_CLAUSE_BREAK = re.compile(_LINK + r"|[,;:(]|见|示|有|呈|伴|位于")
+_COORDINATED = re.compile(r"(?:\s|,|/|-|and\b|or\b|、|及|和|与|或|[a-z]+\s){0,8}\Z")
+_VERB_OR_LINK = re.compile(_LINK.replace("|,|", "|") + r"|\b(?:but|however|no|without)\b|见|示|呈|位于|但|而|无")
+_WITH = re.compile(
+    r"\b(?:with|accompanied by|containing|including|showing|associated|and its|within it)\b|伴|内见|其内|内可见|并"
+)
+_ZH_AFTER = re.compile(r"(?:位于|见于|于|在|\()\s*\Z")
+_NEW_LEAD = re.compile(r"[,;]\s*(?:and\s)?(?:in|at|on|within)\s(?:the\s)?\Z")
+_ACCOMPANYING = re.compile(r"[,;\s]*(?:伴|其|内|边缘|周围|并|局部|部分|可见|见|考虑|大小|邻近|增强|密度)")
+
+
+def attach_places(
+    folded: str, clauses: Sequence[Piece], claims: Sequence[Claim], words: Sequence[PlaceWord], chinese: bool
+) -> None:
+    """Gives every claim the place words that are about it."""
+    waiting: list[PlaceWord] = []
+    previous: Claim | None = None
+    for clause in clauses:
+        inside = [claim for claim in claims if clause.start <= claim.start < clause.stop]
+        here = [word for word in words if clause.start <= word.start < clause.stop]
+        if not inside:
+            if previous is not None and re.match(
+                r"[,;\s]*(?:位于|于|在|以|见于|主要)", folded[clause.start : clause.stop]
+            ):
+                previous.words += here
+            else:
+                waiting = here or waiting
+            continue
+        _attach_in_clause(folded, clause, inside, here, chinese)
+        first = inside[0]
+        if waiting:
+            for claim in inside:
+                if not _sided(claim.words):
+                    claim.words = [*waiting, *claim.words]
+            waiting = []
+        elif chinese and previous is not None and not here and _ACCOMPANYING.match(folded[clause.start : clause.stop]):
+            for claim in inside:
+                claim.words = list(previous.words)
+        if first.words or not chinese:
+            previous = inside[-1]
+        elif previous is None:
+            previous = first
+
+
+def _sided(words: Sequence[PlaceWord]) -> bool:
+    return any(word.kind == "side" or word.side for word in words)
+
+
+def _attach_in_clause(
+    folded: str, clause: Piece, claims: Sequence[Claim], words: Sequence[PlaceWord], chinese: bool
+) -> None:
+    own: list[list[PlaceWord]] = [[] for _ in claims]
+    after: list[list[PlaceWord]] = [[] for _ in claims]
+    lead: list[PlaceWord] = []
+    leads: list[list[PlaceWord]] = []
+    slots: list[list[PlaceWord]] = [[] for _ in range(len(claims) + 1)]
+    for word in words:
+        holder = next((i for i, claim in enumerate(claims) if claim.start <= word.start < claim.stop), None)
+        if holder is not None:
+            for index, claim in enumerate(claims):
+                if claim.start <= word.start < claim.stop:
+                    own[index].append(word)
+        else:
+            slots[sum(claim.start <= word.start for claim in claims)].append(word)
+    for index, claim in enumerate(claims):
+        run, rest = _modifiers(folded, slots[index], claim.start, first=index == 0)
+        own[index] = run + own[index]
+        if index == 0:
+            lead = rest
+        elif rest:
+            before = folded[claims[index - 1].stop : rest[0].start]
+            gap = folded[rest[-1].stop : claim.start]
+            if (chinese and not _ZH_AFTER.search(before)) or (not chinese and _NEW_LEAD.search(before) and not re.search(r",|\band\b", gap)):
+                lead = rest
+            else:
+                after[index - 1] += rest
+        leads.append(list(lead))
+    if slots[-1]:
+        after[-1] += slots[-1]
+    for index in range(len(claims) - 2, -1, -1):
+        gap = folded[claims[index].stop : claims[index + 1].start]
+        if not after[index] and not slots[index + 1] and not _VERB_OR_LINK.search(gap):
+            after[index] = list(after[index + 1])
+    for index, claim in enumerate(claims):
+        mine = own[index] + after[index]
+        if not mine and index and not leads[index]:
+            gap = folded[claims[index - 1].stop : claim.start]
+            if _WITH.search(gap) or (not _VERB_OR_LINK.search(gap) and own[index - 1]):
+                mine = list(claims[index - 1].words)
+        if leads[index] and not _sided(mine):
+            mine = leads[index] + mine
+        elif leads[index] and not any(w.kind in ("lobe", "anatomy") for w in mine):
+            mine = [
+                w
+                for w in leads[index]
+                if w.kind == "anatomy" and not w.side and w.concept and not w.concept.id.startswith(("left_", "right_"))
+            ] + mine
+        claim.words = sorted(mine, key=lambda word: (word.start, word.stop))
+
+
+def _modifiers(
+    folded: str, words: Sequence[PlaceWord], start: int, first: bool
+) -> tuple[list[PlaceWord], list[PlaceWord]]:
+    """(words directly before the finding: "left pleural effusion", the rest)."""
+    pattern = _CLAUSE_BREAK if first else _BREAK
+    edge, index = start, len(words)
+    while index and not pattern.search(folded[words[index - 1].stop : edge]):
+        index -= 1
+        edge = min(edge, words[index].start)
+    return list(words[index:]), list(words[:index])
+
+
+_SIZE_BREAK = re.compile(
+    r"[,;:()]|\b(?:is|are|was|were|in the|in both|in right|in left|on|and|with|at|from|to|which|measuring)\b|见|示|伴"
+)
+_MEASURED_ORGAN = re.compile(r"diameter|calib(?:er|re)|width|measures?|thickness|直径|宽|径|厚")
+
+
+def host(claims: Sequence[Claim], position: int) -> Claim | None:
+    """The finding that words at this position go on describing: the nearest before, describing findings passed over."""
+    before = [claim for claim in claims if claim.start <= position]
+    for claim in reversed(before):
+        if claim.presence != "absent" and not claim.describes:
+            return claim
+    return before[-1] if before else None
+
+
+def following(folded: str, claims: Sequence[Claim], position: int, stopper: re.Pattern[str]) -> Claim | None:
+    """The finding that words ending here directly modify: "12 mm (spiculated) nodule"."""
+    for claim in claims:
+        if claim.start >= position:
+            return None if stopper.search(folded[position : claim.start]) else claim
+        if claim.start <= position <= claim.stop:
+            return claim
+    return None
+
+
+def attach_sizes(folded: str, claims: Sequence[Claim], sizes: Sequence[Size], organs: Sequence[Piece]) -> list[Size]:
+    """Gives sizes of lesions to their findings; returns those that found none."""
+    left: list[Size] = []
+    for size in sizes:
+        if size.role != "lesion":
+            continue
+        claim = following(folded, claims, size.stop, _SIZE_BREAK)
+        if claim is None:
+            before = host([c for c in claims if c.start <= size.start], size.start)
+            nearest = max((c.stop for c in claims if c.start <= size.start), default=-1)
+            organ = max(
+                (organ for organ in organs if nearest <= organ.start < size.start), key=lambda o: o.start, default=None
+            )
+            about_organ = (
+                organ is not None
+                and _MEASURED_ORGAN.search(folded[organ.stop : size.start])
+                and re.search(
+                    r"\band\b|[,;]|\Z" if nearest < 0 else r"\band\b|;", folded[max(nearest, 0) : organ.start]
+                )
+            )
+            if about_organ:
+                continue
+            claim = before
+        if claim is None:
+            claim = next((c for c in claims if c.start >= size.stop), None)
+        if claim is None:
+            left.append(size)
+        else:
+            claim.sizes.append(size)
+    return left
+
+
+_ATTRIBUTE_BREAK = re.compile(
+    r"[;:()]|\b(?:is|are|was|were|in|on|with|at|from|to|which|margins?|borders?|contours?|edges?)\b|见|示|伴|,(?=.*[\u4e00-\u9fff])"
+)
+
+
+def attach_attributes(folded: str, claims: Sequence[Claim], attributes: Sequence[Attribute]) -> list[Attribute]:
+    """Gives describing words to their findings; returns those that found none."""
+    left: list[Attribute] = []
+    for attribute in attributes:
+        claim = next(
+            (c for c in claims if c.start <= attribute.start and attribute.stop <= c.stop and not c.describes), None
+        )
+        if claim is None:
+            claim = following(folded, claims, attribute.stop, _ATTRIBUTE_BREAK)
+            earlier = host(claims, attribute.start - 1)
+            if claim is not None and earlier is not None and "," in folded[attribute.stop : claim.start]:
+                claim = earlier
+            if claim is not None and claim.describes and earlier is not None and not earlier.describes:
+                claim = earlier if folded[attribute.start : attribute.stop].startswith(("with", "contain")) else claim
+        claim = claim or host(claims, attribute.start) or next((c for c in claims if c.start >= attribute.stop), None)
+        if claim is None:
+            left.append(attribute)
+        elif attribute.name not in claim.attributes:
+            claim.attributes.append(attribute.name)
+    return left
+
+
+_COUNT_BREAK = re.compile(
+    r"[;:()]|\b(?:is|are|was|were|in|on|at|with|which)\b|,\s(?=[a-z]+\s[a-z]+\s[a-z]+)|,(?=.*[\u4e00-\u9fff])|伴"
+)
+
+
+def attach_counts(folded: str, claims: Sequence[Claim], counts: Sequence[Count]) -> None:
+    """Gives numbers of lesions to their findings."""
+    for count in counts:
+        claim = following(folded, claims, count.stop, _COUNT_BREAK)
+        if claim is None or len(folded[count.stop : claim.start]) > 60:
+            behind = [c for c in claims if c.stop <= count.start]
+            near = behind[-1] if behind else None
+            claim = near if near and re.fullmatch(r"[\s,影灶共约]{0,3}", folded[near.stop : count.start]) else claim
+        if claim is None:
+            continue
+        if count.number is None:
+            claim.multiple = True
+        else:
+            claim.count = count.number if claim.count is None else claim.count
+            claim.multiple = claim.multiple or count.number > 1
+
+
+def attach_references(claims: Sequence[Claim], references: Sequence[ImageReference]) -> list[ImageReference]:
+    """Gives series / image references to their findings; returns those that found none."""
+    left = []
+    for reference in references:
+        assert reference.span is not None
+        claim = host(claims, reference.span.start) or next((c for c in claims if c.start >= reference.span.stop), None)
+        if claim is None:
+            left.append(reference)
+        else:
+            claim.references.append(reference)
+    return left

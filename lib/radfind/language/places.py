@@ -1,0 +1,352 @@
+"""Where a text puts something: sides, lobes, segments, zones, vertebral levels, and their combination to a Place.
+
+Lung segments are numbered after Boyden (S1 .. S10, with S1+2 and S7+8 on the left), liver segments after Couinaud
+(I .. VIII). A segment's name means another number in another lobe ("posterior" is S2 above and S10 below), so
+names become numbers only when the lobe is known.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Literal
+
+from radfind.language.concepts import Concept, Side
+from radfind.language.findings import Place
+from radfind.language.lexicon import Lexicon, Match
+
+TokenKind = Literal["side", "lobe", "segment", "number", "zone", "level", "anatomy"]
+
+_DATA = Path(__file__).parent / "data"
+
+
+@dataclasses.dataclass(frozen=True)
+class PlaceWord:
+    """One word that says where: its characters, what kind of word it is, and its value.
+
+    ``value`` is "left" / "right" / "both" for a side, "upper" .. for a lobe or zone, a segment's name, a written
+    number ("S3", "IV"), or comma-separated levels; `concept` is the structure of an "anatomy" word; `side` is the
+    side that comes with the word itself ("RUL").
+    """
+
+    start: int
+    stop: int
+    kind: TokenKind
+    value: str
+    concept: Concept | None = None
+    side: Side | None = None
+
+
+_SIDE = re.compile(
+    r"(?<![a-z])(?:(?P<both>both|bilateral|bilaterally|either side|two-sided)|(?P<right>right|rt|dextra)|(?P<left>left|lt|sinistra))(?![a-z])"
+    r"|(?P<zh_both>双侧|两侧|左右(?=[肺侧肾叶两])|双(?=[侧肺肾上下叶胸髋膝肩腋锁颈颌乳眼耳卵输股手足肘腕踝])|两(?=[侧肺肾上下叶胸髋膝肩腋锁颈乳]))"
+    r"|(?P<zh_right>右)|(?P<zh_left>左(?!右))"
+)
+_OTHER_WORD = r"(?:\s|,|/|&|-|and\b|or\b|the\b|right\b|left\b|both\b|upper\b|middle\b|lower\b|lungs?\b)"
+_LOBE = re.compile(
+    rf"(?<![a-z])(?P<position>upper|middle|lower|superior|inferior)(?=(?:{_OTHER_WORD}){{1,14}}(?:lobes?|lobar)\b|\s?-?lobes?\b)"
+    r"|(?<![a-z])(?P<short>rul|rml|rll|lul|lll)s?(?![a-z])"
+    r"|(?<![a-z])(?P<lingula>lingula|lingular)(?![a-z])|(?P<zh_lingula>舌(?=叶|段)|(?<=[上下])舌(?=段))"
+    r"|(?P<zh>[上中下])(?=(?:[、,/及和与]?[上中下]){0,3}肺?叶|肺(?!静|动|野|门|韧))"
+)
+_SHORT: dict[str, tuple[Side, str]] = {
+    "rul": ("right", "upper"),
+    "rml": ("right", "middle"),
+    "rll": ("right", "lower"),
+    "lul": ("left", "upper"),
+    "lll": ("left", "lower"),
+}
+_ZH_POSITION = {"上": "upper", "中": "middle", "下": "lower", "superior": "upper", "inferior": "lower"}
+
+_MRI_OR_TNM = r"(?!\s?-?\s?(?:w\b|wi\b|weighted|signal|hyper|hypo|iso|flair|images?|sequences?|relax|map|加权|信号|高|低|等|像|相|n[0-3x]|[a-d]?n[0-3x]m))"
+_LEVEL = re.compile(
+    rf"(?<![a-z0-9])(?P<letter>[ctdl])(?P<first>1[0-2]|[1-9])(?![0-9])(?:\s?(?P<to>-|/|–|to|至|、)\s?(?P<letter2>[ctdls])?(?P<second>1[0-2]|[1-9])(?![0-9]))?(?![a-z]){_MRI_OR_TNM}"
+    r"|第?(?P<zh>[颈胸腰])(?P<zh_first>1[0-2]|[1-9])(?:\s?(?P<zh_to>-|/|~|至|、)\s?(?P<zh2>[颈胸腰骶])?(?P<zh_second>1[0-2]|[1-9]))?(?=\s?(?:椎|水平|棘突|横突|节段|平面|间盘|,|\Z|[^0-9a-z]))"
+    r"|第(?P<ordinal>1[0-2]|[1-9]|十[一二]?|[一二三四五六七八九])(?P<ordinal_part>[颈胸腰])椎"
+    r"|(?<![a-z0-9])(?P<en_ordinal>1[0-2]|[1-9])(?:st|nd|rd|th)\s(?P<en_part>cervical|thoracic|dorsal|lumbar)(?=\s(?:vertebr|body|corpus|spin|disc))"
+)
+_PART = {
+    "颈": "C",
+    "胸": "T",
+    "腰": "L",
+    "骶": "S",
+    "d": "T",
+    "cervical": "C",
+    "thoracic": "T",
+    "dorsal": "T",
+    "lumbar": "L",
+}
+_HIGHEST = {"C": 7, "T": 12, "L": 5, "S": 5}
+_ZH_DIGIT = {digit: value for value, digit in enumerate("一二三四五六七八九十", 1)} | {"十一": 11, "十二": 12}
+
+_NUMBERED = re.compile(
+    r"(?<![a-z0-9])s\s?(?P<s>(?:10|[1-9])(?:\s?\+\s?(?:10|[1-9])){0,2})[ab]?(?![0-9a-z])(?!\s?[,/]?\s?i(?:m|mg|ma)?\s?[0-9])"
+    r"|(?<![a-z])segments?\s(?P<segment>(?:(?:viii|vii|vi|iv|v|iii|ii|i|10|[1-9])[ab]?)(?:\s?(?:,|/|and|or|\+|-)\s?(?:viii|vii|vi|iv|v|iii|ii|i|10|[1-9])[ab]?(?![a-z0-9])){0,4})(?![a-z0-9]|\s?(?:mm|cm))"
+    r"|(?P<zh>(?:[ⅰⅱⅲⅳⅴⅵⅶⅷ]|viii|vii|vi|iv|iii|ii|[1-8])(?:\s?[、,/]\s?(?:[ⅰⅱⅲⅳⅴⅵⅶⅷ]|viii|vii|vi|iv|iii|ii|[1-8]))*)\s?段"
+)
+_ROMAN = ("I", "II", "III", "IV", "V", "VI", "VII", "VIII")
+_ROMAN_CHARACTERS = "ⅰⅱⅲⅳⅴⅵⅶⅷ"
+# Only one of these words is a lung segment by itself; the others need "segment" after them.
+_NEEDS_SEGMENT = ("apical", "posterior", "anterior", "lateral", "medial", "superior", "inferior")
+
+
+@functools.cache
+def _segments() -> tuple[re.Pattern[str], dict[str, str], dict[str, dict[str, str]]]:
+    """The pattern of segment names, written name -> name, name -> {lobe: Boyden number}."""
+    content = json.loads((_DATA / "segments.json").read_text("utf-8"))
+    written = {word: name for name, words in content["names"].items() for word in words}
+    written["inferior"] = "inferior"
+    free = sorted((w for w in written if w.isascii() and w not in _NEEDS_SEGMENT), key=len, reverse=True)
+    chinese = sorted((w for w in written if not w.isascii()), key=len, reverse=True)
+    bound = "|".join(_NEEDS_SEGMENT)
+    free_pattern = "|".join(re.escape(word).replace(r"\-", "[- ]?").replace(r"\ ", "[- ]") for word in free)
+    following = rf"(?:\s|,|/|&|-|and\b|or\b|{bound}|medial|lateral|basal){{1,10}}(?:sub)?segments?\b"
+    pattern = re.compile(
+        rf"(?<![a-z])(?:(?P<free>{free_pattern})|(?P<bound>{bound})(?={following}))(?![a-z])"
+        rf"|(?P<zh>{'|'.join(chinese)})|(?P<zh_listed>[尖前后])(?=(?:[、,/及和与][尖前后内外背]){{1,3}}段)"
+    )
+    plain = {re.sub("[- ]", "", word): name for word, name in written.items()}
+    plain.update({"尖": "apical", "前": "anterior", "后": "posterior"})
+    return pattern, plain, content["numbers"]
+
+
+@functools.cache
+def _zones() -> tuple[re.Pattern[str], dict[str, str]]:
+    content: dict[str, list[str]] = json.loads((_DATA / "zones.json").read_text("utf-8"))
+    written = {word: zone for zone, words in content.items() for word in words}
+    words = sorted(written, key=len, reverse=True)
+    latin = "|".join(re.escape(word) for word in words if word.isascii())
+    chinese = "|".join(re.escape(word) for word in words if not word.isascii())
+    return re.compile(
+        rf"(?<![a-z])(?:{latin})(?![a-z])(?!\s(?:segment|chamber|view|plane|mediastin))|(?:{chinese})(?!基底段|段)"
+    ), written
+
+
+def find_place_words(folded: str, start: int, stop: int, anatomy: Iterable[Match], lexicon: Lexicon) -> list[PlaceWord]:
+    """Every word in ``folded[start:stop]`` that says where, in reading order.
+
+    Arguments:
+        folded: text after `radfind.language.text.fold`.
+        start, stop: the sentence.
+        anatomy: anatomical matches of the lexicon in that sentence.
+        lexicon: where they come from.
+    """
+    words: list[PlaceWord] = []
+    named = list(anatomy)
+    own_side = [
+        m
+        for m in named
+        if any(lexicon.is_a(m.concept, part) for part in ("heart", "blood_vessel", "cerebral_hemisphere"))
+    ]
+    for match in _SIDE.finditer(folded, start, stop):
+        if any(m.span.start <= match.start() < m.span.stop for m in own_side):
+            continue  # the right atrium is not on the right
+        kind = match.lastgroup or ""
+        words.append(PlaceWord(match.start(), match.end(), "side", kind.removeprefix("zh_")))
+    for match in _LOBE.finditer(folded, start, stop):
+        words.append(_lobe_word(match))
+    pattern, plain, _ = _segments()
+    taken: list[tuple[int, int]] = []
+    for match in pattern.finditer(folded, start, stop):
+        name = plain[re.sub("[- ]", "", match.group())]
+        if name == "lingular":
+            continue  # a lobe word
+        taken.append(match.span())
+        if name == "basal":
+            words.append(PlaceWord(match.start(), match.end(), "zone", "basal"))
+        else:
+            words.append(PlaceWord(match.start(), match.end(), "segment", name))
+    for match in _NUMBERED.finditer(folded, start, stop):
+        words.append(
+            PlaceWord(
+                match.start(), match.end(), "number", (match["s"] and "s" + match["s"]) or match["segment"] or match["zh"]
+            )
+        )
+    zone_pattern, zone_of = _zones()
+    for match in zone_pattern.finditer(folded, start, stop):
+        inside = any(a <= match.start() < b for a, b in taken)
+        covered = any(
+            m.span.start < match.start() < m.span.stop and m.concept.kind == "anatomy" and "lung" not in m.concept.id
+            for m in named
+        )
+        if not inside and not covered:
+            words.append(PlaceWord(match.start(), match.end(), "zone", zone_of[match.group()]))
+    words += [
+        PlaceWord(match.start(), match.end(), "level", ",".join(levels))
+        for match in _LEVEL.finditer(folded, start, stop)
+        if (levels := _levels(match))
+    ]
+    words += [PlaceWord(m.span.start, m.span.stop, "anatomy", m.concept.id, m.concept) for m in named]
+    return sorted(words, key=lambda word: (word.start, word.stop))
+
+
+def _lobe_word(match: re.Match[str]) -> PlaceWord:
+    if match["short"]:
+        side, lobe = _SHORT[match["short"]]
+        return PlaceWord(match.start(), match.end(), "lobe", lobe, side=side)
+    if match["lingula"] or match["zh_lingula"]:
+        return PlaceWord(match.start(), match.end(), "lobe", "lingula", side="left")
+    word = match["position"] or match["zh"]
+    return PlaceWord(match.start(), match.end(), "lobe", _ZH_POSITION.get(word, word))
+
+
+def _levels(match: re.Match[str]) -> list[str]:
+    groups = match.groupdict()
+    if groups["ordinal"]:
+        number = groups["ordinal"]
+        value = int(number) if number.isdigit() else _ZH_DIGIT[number]
+        return _valid([(_PART[groups["ordinal_part"]], value)])
+    if groups["en_ordinal"]:
+        return _valid([(_PART[groups["en_part"]], int(groups["en_ordinal"]))])
+    letter = groups["letter"] or groups["zh"]
+    part = _PART.get(letter, letter.upper())
+    first = int(groups["first"] or groups["zh_first"])
+    second = groups["second"] or groups["zh_second"]
+    if second is None:
+        return _valid([(part, first)])
+    letter2 = groups["letter2"] or groups["zh2"]
+    part2 = _PART.get(letter2, letter2.upper()) if letter2 else part
+    joint = groups["to"] or groups["zh_to"]
+    if part == part2 and joint not in ("/", "、") and first < int(second):
+        return _valid([(part, value) for value in range(first, int(second) + 1)])
+    return _valid([(part, first), (part2, int(second))])
+
+
+def _valid(levels: list[tuple[str, int]]) -> list[str]:
+    return [f"{part}{number}" for part, number in levels if 1 <= number <= _HIGHEST[part]]
+
+
+_OF = re.compile(
+    r"\s*(?:lobes?|segments?|zones?|parts?|portions?|levels?|aspects?|apex)?\s*(?:of|in|on|at)\s(?:the\s)?\s*\Z"
+)
+_AND = re.compile(r"\s*(?:lobes?|segments?)?\s*(?:,|and|or|/|&|-|、|及|和|与)?\s*(?:and\s)?(?:the\s|in the\s)?\s*\Z")
+_CLOSE = re.compile(r"\s*(?:-sided|sided|lungs?(?: parenchyma)?(?:'s)?|hemithorax|肺|侧|侧肺|-)?\s*(?:the\s)?\Z")
+
+
+def place_of(words: Sequence[PlaceWord], folded: str, lexicon: Lexicon) -> Place:
+    """Combines place words that belong to one finding; sides are distributed over lists of lobes.
+
+    Arguments:
+        words: place words in reading order.
+        folded: the text they index.
+        lexicon: gives the concepts of lobes.
+    """
+    lobes = _bind_lobes(words, folded)
+    sides: list[str] = [word.value for word in words if word.kind == "side"]
+    sides += [side for _, side in lobes if side]
+    if not sides and any(lobe == "middle" for lobe, _ in lobes):
+        sides.append("right")  # only the right lung has one
+    side: Side | None = None
+    if "both" in sides or ("left" in sides and "right" in sides):
+        side = "both"
+    elif sides:
+        side = "left" if "left" in sides else "right"
+    liver = any(w.concept is not None and lexicon.is_a(w.concept, "liver") for w in words if w.kind == "anatomy")
+    sites: dict[str, Concept] = {}
+    for lobe, lobe_side in lobes:
+        for id in _lobe_ids(lobe, lobe_side or side):
+            sites[id] = lexicon.get(id)
+    for word in words:
+        # "right upper lobe" of the lexicon says no more than the lobe words inside it
+        if word.concept is not None and not (lobes and lexicon.is_a(word.concept, "lung") and _is_lobe(word.concept)):
+            sites.setdefault(word.concept.id, word.concept)
+    ordered = sorted(sites.values(), key=lambda concept: -len(lexicon.ancestry(concept)))
+    return Place(
+        sites=tuple(ordered),
+        side=side,
+        lobes=tuple(dict.fromkeys(lobe for lobe, _ in lobes)),
+        segments=tuple(dict.fromkeys(_segment_numbers(words, folded, liver))),
+        zones=tuple(dict.fromkeys(word.value for word in words if word.kind == "zone")),
+        levels=tuple(dict.fromkeys(level for word in words if word.kind == "level" for level in word.value.split(","))),
+    )
+
+
+def _is_lobe(concept: Concept) -> bool:
+    return concept.id.endswith("_lobe") or concept.id == "lingula"
+
+
+def _lobe_ids(lobe: str, side: str | None) -> tuple[str, ...]:
+    if lobe == "lingula":
+        return ("lingula",)
+    if lobe == "middle":
+        return ("right_middle_lobe",)
+    if side == "both":
+        return (f"right_{lobe}_lobe", f"left_{lobe}_lobe")
+    return (f"{side}_{lobe}_lobe",) if side else (f"{lobe}_lobe",)
+
+
+def _bind_lobes(words: Sequence[PlaceWord], folded: str) -> list[tuple[str, str | None]]:
+    """(lobe, side) of every lobe word. A side just before it wins, then "of the left lung" behind it, then the
+    side of the next lobe in a list, then the last side named."""
+    relevant = [word for word in words if word.kind in ("side", "lobe")]
+    sides: list[str | None] = [word.side for word in relevant]
+    forward = [False] * len(relevant)
+    for index in range(len(relevant) - 1, -1, -1):
+        word = relevant[index]
+        if word.kind != "lobe" or word.side:
+            continue
+        before = relevant[index - 1] if index else None
+        if before is not None and before.kind == "side" and _CLOSE.match(folded[before.stop : word.start]):
+            sides[index] = before.value
+            continue
+        after = relevant[index + 1] if index + 1 < len(relevant) else None
+        if after is None:
+            continue
+        gap = folded[word.stop : after.start]
+        if after.kind == "side" and _OF.match(gap):
+            sides[index], forward[index] = after.value, True
+        elif after.kind == "lobe" and forward[index + 1] and _AND.match(gap):
+            sides[index], forward[index] = sides[index + 1], True
+    last: str | None = None
+    bound = []
+    for word, side in zip(relevant, sides, strict=True):
+        if word.kind == "side":
+            last = word.value
+        else:
+            bound.append((word.value, side or last))
+    first = next((word.value for word in relevant if word.kind == "side"), None)
+    return [(lobe, side or first) for lobe, side in bound]
+
+
+def _segment_numbers(words: Sequence[PlaceWord], folded: str, liver: bool) -> list[str]:
+    _, _, numbers = _segments()
+    lobes = [word for word in words if word.kind == "lobe"]
+    result: list[str] = []
+    for word in words:
+        if word.kind == "number":
+            result += _written_numbers(word.value, liver)
+        elif word.kind == "segment":
+            lobe = _lobe_of(word, lobes, folded)
+            table = numbers[word.value]
+            number = table.get(lobe, table.get(""))
+            if number and not liver:
+                result.append(number)
+    return result
+
+
+def _lobe_of(word: PlaceWord, lobes: Sequence[PlaceWord], folded: str) -> str:
+    before = [lobe for lobe in lobes if lobe.stop <= word.start]
+    after = [lobe for lobe in lobes if lobe.start >= word.stop]
+    if after and (not before or re.match(r"\s*(?:sub)?segments?\s(?:of|in)\s", folded[word.stop : word.stop + 20])):
+        return after[0].value
+    return before[-1].value if before else ""
+
+
+def _written_numbers(value: str, liver: bool) -> list[str]:
+    if value.startswith("s") and "segment" not in value:
+        plus = "+".join(re.findall(r"[0-9]+", value))
+        return [_ROMAN[int(plus) - 1]] if liver and plus.isdigit() and int(plus) <= 8 else [f"S{plus}"]
+    result = []
+    for token in re.findall(rf"[0-9]+|[ivx]+|[{_ROMAN_CHARACTERS}]", value):
+        if token.isdigit():
+            number = int(token)
+            result.append(_ROMAN[number - 1] if liver and number <= 8 else f"S{number}")
+        elif token in _ROMAN_CHARACTERS:
+            result.append(_ROMAN[_ROMAN_CHARACTERS.index(token)])
+        else:
+            result.append(token.upper())
+    return result

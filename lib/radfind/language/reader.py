@@ -1,0 +1,345 @@
+"""Reads a phrase or a whole report, English or Chinese or mixed, into the findings it claims."""
+
+from __future__ import annotations
+
+import bisect
+import dataclasses
+import functools
+import re
+from collections.abc import Sequence
+
+from radfind.language import attach
+from radfind.language.attach import Claim
+from radfind.language.attributes import find_attributes, find_counts
+from radfind.language.concepts import Concept
+from radfind.language.ellipsis import Mention, mentions
+from radfind.language.findings import Finding, ImageReference, Place, Reading, Span
+from radfind.language.lexicon import Lexicon, Match, default_lexicon
+from radfind.language.normal import is_chinese
+from radfind.language.places import find_place_words, place_of
+from radfind.language.references import references_in
+from radfind.language.scope import clauses, find_cues, presence_of
+from radfind.language.sections import split_sections
+from radfind.language.sizes import Size, find_sizes
+from radfind.language.text import Piece, fold, sentences, span_of
+
+# A nodule's texture makes it a more special concept of the lexicon.
+_TEXTURES = {"part_solid": "part_solid_nodule", "ground_glass": "ground_glass_nodule", "solid": "solid_nodule"}
+# More unknown words than this are not a slip of the pen but another language.
+_MOST_SUGGESTIONS = 20
+_MOST_WORDS = 300
+
+_GOES_ON = re.compile(
+    r"\s*(?:-\s*)?(?:it|its|this|these|they|their|the (?:lesion|nodule|mass|largest|larger|biggest|former|latter|one|described)|largest|measur|size|dimension|diameter|margin|border"
+    r"|approximately|about|with|showing|located|see |\(|series|ser\b|se\b|image|ima?g?\b|[0-9]"
+    r"|其|该|此|大者|较大|最大|大小|直径|长径|边界|边缘|形态|密度|约|位于|内|序列|图|见于|第|伴)"
+)
+_RECOMMENDS = re.compile(
+    r"recommend|advis|suggested that|follow-?up|correlat|further (?:examination|evaluation)|clinical|please|thank|dear|建议|请结合|随访|复查|定期|必要时"
+)
+_QUERY_WORDS = frozenset(
+    ["show", "me", "find", "the", "a", "an", "of", "in", "and", "or", "segment", "outline", "please", "where", "is", "are", "all", "any", "whole", "entire", "locate", "mark", "label", "both", "structure", "organ", "region", "area", "at", "on", "level", "to", "there", "for", "look", "patient", "patients", "s", "body", "with", "part"]
+)  # fmt: skip
+_QUERY_ZH = re.compile(
+    r"请|分割|显示|查找|找到|标出|勾画|的|和|与|及|、|所有|全部|哪里|在哪|位置|区域|部位|一下|内|处|侧|段|叶|区"
+)
+_ASKS = re.compile(
+    r"\s*(?:is|are|was|were|does|do|did|can|where|any|has|have|which|what)\b|.*(?:吗|有无|有没有|是否|哪里|哪儿|何处)"
+)
+
+
+def read(text: str, lexicon: Lexicon | None = None) -> Reading:
+    """Reads what a text claims.
+
+    Arguments:
+        text: a phrase ("part-solid nodule, right apex, 12 mm") or a report with sections.
+        lexicon: the concepts to know; the shipped ones by default.
+
+    Returns:
+        Findings in reading order, every span an index range of `text` as given; what could not be read is said.
+        Time grows linearly with the length of the text.
+
+    Example:
+        >>> [(f.concept.id, f.presence) for f in read("No pleural effusion. 12 mm nodule in the right upper lobe.").findings]
+        [('pleural_effusion', 'absent'), ('pulmonary_nodule', 'present')]
+    """
+    return _Reader(text, lexicon or default_lexicon()).read()
+
+
+class _Reader:
+    def __init__(self, text: str, lexicon: Lexicon) -> None:
+        self.text = text
+        self.folded = fold(text)
+        self.lexicon = lexicon
+        self.matches = lexicon.find(text)
+        self.match_starts = [match.span.start for match in self.matches]
+        self.references = references_in(text, self.folded)
+        self.reference_starts = [r.span.start for r in self.references if r.span is not None]
+        self.findings: list[Finding] = []
+        self.unread: list[Span] = []
+        self.last: tuple[int, ...] = ()
+        self.seen_regions = {region for match in self.matches for region in match.concept.region}
+        self.about_chest = any(
+            match.concept.kind == "anatomy"
+            and any(lexicon.is_a(match.concept, i) for i in ("lung", "mediastinum", "pleura", "thorax"))
+            for match in self.matches
+            if match.concept.kind == "anatomy"
+        )
+
+    def read(self) -> Reading:
+        for section in split_sections(self.folded):
+            self.last = ()
+            for sentence in sentences(self.folded, section.piece.start, section.piece.stop):
+                self._read_sentence(sentence, section.name)
+        return Reading(
+            text=self.text,
+            findings=tuple(self.findings),
+            unread=tuple(self.unread),
+            suggestions=self._suggestions(),
+            languages=_languages(self.text),
+        )
+
+    def _matches_in(self, piece: Piece) -> list[Match]:
+        first = bisect.bisect_left(self.match_starts, piece.start)
+        last = bisect.bisect_left(self.match_starts, piece.stop)
+        return [match for match in self.matches[first:last] if match.span.stop <= piece.stop]
+
+    def _references_in(self, piece: Piece) -> tuple[ImageReference, ...]:
+        first = bisect.bisect_left(self.reference_starts, piece.start)
+        last = bisect.bisect_left(self.reference_starts, piece.stop)
+        return self.references[first:last]
+
+    def _read_sentence(self, sentence: Piece, section: str | None) -> None:
+        folded = self.folded
+        matches = self._matches_in(sentence)
+        references = self._references_in(sentence)
+        named = mentions(folded, sentence, matches, self.lexicon)
+        sizes = find_sizes(folded, sentence.start, sentence.stop)
+        attributes = find_attributes(folded, sentence.start, sentence.stop)
+        organs = [match for match in matches if match.concept.kind == "anatomy"]
+        words = find_place_words(folded, sentence.start, sentence.stop, organs, self.lexicon)
+        words = [word for word in words if not any(_overlaps(word.start, word.stop, r.span) for r in references)]
+        if not named:
+            self._read_without_finding(sentence, section, organs, sizes, references)
+            return
+        chinese = _mostly_chinese(folded[sentence.start : sentence.stop])
+        spans = [Piece(mention.start, mention.stop) for mention in named]
+        cues = find_cues(folded, sentence.start, sentence.stop)
+        if _ASKS.match(folded[sentence.start : sentence.stop]):
+            cues = [cue for cue in cues if folded[cue.start : cue.stop] not in ("?",)]
+        parts = clauses(folded, sentence, spans, chinese)
+        claims = [claim for mention in named if (claim := self._claim(mention, parts, cues, spans))]
+        attach.attach_places(folded, parts, claims, words, chinese)
+        attach.attach_sizes(folded, claims, sizes, [Piece(o.span.start, o.span.stop) for o in organs])
+        said = [a for a in attributes if self._holds(a.start, a.stop, parts, cues, spans)]
+        attach.attach_attributes(folded, claims, said)
+        attach.attach_counts(folded, claims, find_counts(folded, sentence.start, sentence.stop))
+        attach.attach_references(claims, references)
+        first = len(self.findings)
+        for claim in claims:
+            self._add(claim, sentence, section)
+        self.last = tuple(range(first, len(self.findings))) or self.last
+
+    def _claim(self, mention: Mention, parts: Sequence[Piece], cues: Sequence, spans: Sequence[Piece]) -> Claim | None:
+        clause = next(part for part in parts if part.start <= mention.start < part.stop or part is parts[-1])
+        presence, kinds = presence_of(self.folded, clause, mention.start, mention.stop, cues, spans)
+        if "normal" in kinds and presence == "present":
+            return None
+        if "other" in kinds and any(
+            f.concept.id == mention.concept.id and f.presence == "present" for f in self.findings
+        ):
+            return None  # "no other nodule" does not deny the one described before
+        claim = Claim(mention.concept, mention.start, mention.stop, clause, presence, past="past" in kinds)
+        claim.multiple = _plural(self.folded[mention.start : mention.stop], mention.concept)
+        return claim
+
+    def _holds(self, start: int, stop: int, parts: Sequence[Piece], cues: Sequence, spans: Sequence[Piece]) -> bool:
+        """Whether an attribute is claimed, not denied."""
+        if any(cue.start <= start < cue.stop for cue in cues if cue.kind != "neutral"):
+            return True
+        clause = next(part for part in parts if part.start <= start < part.stop or part is parts[-1])
+        inside = next((span for span in spans if span.start <= start and stop <= span.stop), None)
+        if inside is not None:
+            return True
+        after = next((span for span in spans if span.start >= stop), None)
+        if after is not None and after.start - stop < 40 and not re.search(r"[,;]|见", self.folded[stop : after.start]):
+            return True
+        return presence_of(self.folded, clause, start, stop, cues, [*spans, Piece(start, stop)])[0] != "absent"
+
+    def _add(self, claim: Claim, sentence: Piece, section: str | None) -> None:
+        place = place_of(claim.words, self.folded, self.lexicon)
+        concept = self._special(claim.concept, place, claim.attributes)
+        exact = [size for size in claim.sizes if size.mm]
+        ranges = [size for size in claim.sizes if size.range_mm]
+        self.findings.append(
+            Finding(
+                concept=concept,
+                presence=claim.presence,
+                place=place,
+                span=span_of(self.text, claim.start, claim.stop),
+                sentence=span_of(self.text, sentence.start, sentence.stop),
+                sizes_mm=max(exact, key=lambda size: size.mm).mm if exact else (),
+                size_range_mm=ranges[0].range_mm if ranges else None,
+                count=claim.count,
+                multiple=claim.multiple,
+                attributes=tuple(claim.attributes),
+                references=tuple(claim.references),
+                section="history" if claim.past else section,
+            )
+        )
+
+    def _special(self, concept: Concept, place: Place, attributes: Sequence[str]) -> Concept:
+        """The most special concept that site and texture allow."""
+        for site in place.sites:
+            special = self.lexicon.specialise(concept, site)
+            if special is not concept:
+                concept = special
+                break
+        if not place.sites and self.about_chest:
+            concept = self.lexicon.default_for_region(concept, "chest")
+        nodule = concept.id == "pulmonary_nodule" or (concept.id == "nodule" and not place.sites)
+        if nodule:
+            for texture, id in _TEXTURES.items():
+                if texture in attributes and id in self.lexicon and (texture != "solid" or concept.id != "nodule"):
+                    return self.lexicon.get(id)
+        return concept
+
+    def _read_without_finding(
+        self,
+        sentence: Piece,
+        section: str | None,
+        organs: Sequence[Match],
+        sizes: Sequence[Size],
+        references: Sequence[ImageReference],
+    ) -> None:
+        words = self.folded[sentence.start : sentence.stop]
+        if self.last and _GOES_ON.match(words) and self._go_on(sentence, organs, sizes, references):
+            return
+        if organs and self._only_anatomy(sentence, organs):
+            first = len(self.findings)
+            self._anatomy_findings(sentence, section, organs)
+            self.last = tuple(range(first, len(self.findings)))
+            return
+        kinds = {cue.kind for cue in find_cues(self.folded, sentence.start, sentence.stop)}
+        if section in ("history", "technique") or "normal" in kinds or _RECOMMENDS.search(words):
+            return
+        if not organs or section is None:
+            self.unread.append(span_of(self.text, sentence.start, sentence.stop))
+
+    def _go_on(
+        self, sentence: Piece, organs: Sequence[Match], sizes: Sequence[Size], references: Sequence[ImageReference]
+    ) -> bool:
+        """A sentence that goes on about the finding before it: "It measures 12 mm (image 42)." """
+        index = next((i for i in reversed(self.last) if self.findings[i].presence != "absent"), None)
+        if index is None:
+            return False
+        finding = self.findings[index]
+        lesion = [size for size in sizes if size.role == "lesion"]
+        cues = find_cues(self.folded, sentence.start, sentence.stop)
+        said = [
+            a.name
+            for a in find_attributes(self.folded, sentence.start, sentence.stop)
+            if self._holds(a.start, a.stop, [sentence], cues, [])
+        ]
+        words = find_place_words(self.folded, sentence.start, sentence.stop, organs, self.lexicon)
+        words = [word for word in words if not any(_overlaps(word.start, word.stop, r.span) for r in references)]
+        if not (lesion or said or references or words):
+            return False
+        place = finding.place
+        if words and not place.sites and place.side is None:
+            place = place_of(words, self.folded, self.lexicon)
+        exact = [size for size in lesion if size.mm]
+        ranges = [size for size in lesion if size.range_mm]
+        attributes = tuple(dict.fromkeys((*finding.attributes, *said)))
+        self.findings[index] = dataclasses.replace(
+            finding,
+            place=place,
+            concept=self._special(finding.concept, place, attributes),
+            sizes_mm=finding.sizes_mm or (max(exact, key=lambda size: size.mm).mm if exact else ()),
+            size_range_mm=finding.size_range_mm or (ranges[0].range_mm if ranges else None),
+            attributes=attributes,
+            references=(*finding.references, *references),
+        )
+        return True
+
+    def _only_anatomy(self, sentence: Piece, organs: Sequence[Match]) -> bool:
+        rest = list(self.folded[sentence.start : sentence.stop])
+        words = find_place_words(self.folded, sentence.start, sentence.stop, organs, self.lexicon)
+        for start, stop in [(m.span.start, m.span.stop) for m in organs] + [(w.start, w.stop) for w in words]:
+            rest[start - sentence.start : stop - sentence.start] = [" "] * (stop - start)
+        remaining = _QUERY_ZH.sub(" ", "".join(rest))
+        tokens = re.findall(r"[^\W_]+", remaining)
+        return all(
+            token in _QUERY_WORDS or token in ("lobe", "lobes", "lobar", "segment", "segments", "肺")
+            for token in tokens
+        )
+
+    def _anatomy_findings(self, sentence: Piece, section: str | None, organs: Sequence[Match]) -> None:
+        words = find_place_words(self.folded, sentence.start, sentence.stop, organs, self.lexicon)
+        for index, match in enumerate(organs):
+            later = organs[index + 1].span.start if index + 1 < len(organs) else sentence.stop
+            earlier = organs[index - 1].span.stop if index else sentence.start
+            mine = [w for w in words if earlier <= w.start < (later if index + 1 == len(organs) else match.span.stop)]
+            place = place_of(mine, self.folded, self.lexicon)
+            self.findings.append(
+                Finding(
+                    concept=match.concept,
+                    presence="present",
+                    place=dataclasses.replace(place, sites=tuple(s for s in place.sites if s.id != match.concept.id)),
+                    span=match.span,
+                    sentence=span_of(self.text, sentence.start, sentence.stop),
+                    section=section,
+                )
+            )
+
+    def _suggestions(self) -> tuple[tuple[Span, tuple[str, ...]], ...]:
+        known = bytearray(len(self.text))
+        for match in self.matches:
+            known[match.span.start : match.span.stop] = b"\1" * (match.span.stop - match.span.start)
+        result: list[tuple[Span, tuple[str, ...]]] = []
+        seen: set[str] = set()
+        for word in re.finditer(r"[a-z]{5,30}", self.folded):
+            if known[word.start()] or word.group() in seen:
+                continue
+            seen.add(word.group())
+            near = _suggest(self.lexicon, word.group())
+            if near:
+                result.append((span_of(self.text, *word.span()), near))
+            if len(result) >= _MOST_SUGGESTIONS or len(seen) >= _MOST_WORDS:
+                break
+        return tuple(result)
+
+
+@functools.lru_cache(maxsize=4096)
+def _suggest(lexicon: Lexicon, word: str) -> tuple[str, ...]:
+    return lexicon.suggest(word)
+
+
+def _overlaps(start: int, stop: int, span: Span | None) -> bool:
+    return span is not None and start < span.stop and span.start < stop
+
+
+_NOT_PLURAL = ("is", "us", "ss", "ous", "as", "changes", "ies of", "ics", "bronchiectasis", "atelectasis", "os")
+
+
+def _plural(words: str, concept: Concept) -> bool:
+    if not words.isascii():
+        return False
+    head = words.split(" of ")[0].split(" in ")[0].split(" with ")[0]
+    if words.endswith(("atelectases", "metastases", "lymphadenopathies", "masses", "bullae", "calculi", "diverticula")):
+        return True
+    return (head.endswith("s") and not head.endswith(_NOT_PLURAL)) or head.endswith(("bullae", "metastases", "masses"))
+
+
+def _mostly_chinese(words: str) -> bool:
+    chinese = sum(map(is_chinese, words))
+    return chinese * 2 > sum(character.isascii() and character.isalpha() for character in words)
+
+
+def _languages(text: str) -> tuple[str, ...]:
+    found = []
+    if re.search(r"[A-Za-z]{3}", text):
+        found.append("en")
+    if any(map(is_chinese, text)):
+        found.append("zh")
+    return tuple(found)

@@ -1,0 +1,159 @@
+"""Sizes in a text, converted to millimetres, told apart from slice thickness, distances and earlier sizes."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+from typing import Literal
+
+# Which thing a length describes. "previous" is a size at an earlier examination.
+Role = Literal["lesion", "previous", "distance", "technique"]
+
+# Words that stand for a range of sizes, in mm. "millimetric" is below a centimetre; a micronodule is
+# below 5 mm (ATS wording; the Chinese lung-nodule consensus uses the same 5 mm for 微小结节).
+RANGE_WORDS: tuple[tuple[str, tuple[float, float]], ...] = (
+    (r"(?<![a-z])(?:sub-?centimet(?:ric|re|er)|millimet(?:ric|rical|er-sized|re-sized|er sized))", (0.0, 10.0)),
+    (r"(?<![a-z])mm-sized|毫米级|亚厘米", (0.0, 10.0)),
+    (r"(?<![a-z])(?:micronod|micro-nod)|(?:微小|小微)(?=.{0,6}(?:结节|灶))|(?:粟粒)", (0.0, 5.0)),
+)
+
+_FACTOR = {"mm": 1.0, "cm": 10.0, "毫米": 1.0, "厘米": 10.0, "公分": 10.0, "m": 1.0, "c": 10.0}
+_NUMBER = r"[0-9]{1,4}(?:[.,][0-9]{1,2})?(?![0-9])"
+_UNIT = r"(?:mm|cm|millimet(?:er|re)s?|centimet(?:er|re)s?|毫米|厘米|公分)(?![a-wyz²³]|\s?[23]\b(?!\s?[.,x]))"
+_TIMES = r"\s?(?:x|\*|by|乘)\s?"
+_TO = r"\s?(?:-|to|and|至|到)\s?"
+_LENGTH = re.compile(
+    rf"(?<![0-9a-z.,])(?P<first>{_NUMBER})(?:[- ]?(?P<unit1>{_UNIT}))?"
+    rf"(?:(?P<times>{_TIMES}{_NUMBER}(?:[- ]?{_UNIT})?(?:{_TIMES}{_NUMBER}(?:[- ]?{_UNIT})?)?)"
+    rf"|(?P<to>{_TO})(?P<second>{_NUMBER}))?"
+    rf"(?:[- ]?(?P<unit>{_UNIT}))?"
+)
+_PART = re.compile(rf"(?P<value>{_NUMBER})(?:[- ]?(?P<unit>{_UNIT}))?")
+
+_BELOW = re.compile(
+    r"(?:up to|(?:less|smaller|lower|fewer) than|not exceeding|(?:do|does) not exceed|under|below|<|≤|at most|no larger than|within"
+    r"|小于|不超过|不足|未超过|不大于|最大至)\s*(?:or equal to\s*)?(?:about|approximately|约)?\s*\Z"
+)
+_ABOVE = re.compile(
+    r"(?:(?:larger|greater|more|bigger|longer|over) than|exceeding|exceeds|over|above|>|≥|at least|大于|超过|不小于)\s*"
+    r"(?:or equal to\s*)?(?:about|approximately|约)?\s*\Z"
+)
+_BELOW_AFTER = re.compile(r"\s*(?:or|and)\s(?:less|smaller|under|below)|\s*(?:以下|以内|之内)|\s*或(?:更小|以下)")
+_ABOVE_AFTER = re.compile(r"\s*(?:or|and)\s(?:more|larger|greater|over|above)|\s*(?:以上)|\s*或(?:更大|以上)")
+_BETWEEN = re.compile(r"(?:between|from|ranging|range|ranges|varying|介于|介乎)(?:\s(?:from|between))?\s*\Z")
+
+_PREVIOUS_BEFORE = re.compile(
+    r"(?:previous(?:ly)?|prior|formerly|earlier|before|initially|compared (?:to|with)|versus|vs\.?|old|last)"
+    r"(?:\s(?:measured|measuring|size|was|were|examination|study|exam|ct|scan|value|it|its|in|on|at|the|diameter|of|approximately"
+    r"|about|to|up)){0,6}\s*[:,(]?\s*(?:\S{0,10}[0-9]\S{0,8}\s?:?\s?)?\Z"
+    r"|(?:\bwas|\bwere)\s(?:approximately\s|about\s)?\Z(?=never)"
+    r"|(?:increased|decreased|grown|enlarged|grew|shrunk|reduced|regressed|changed)\s(?:in size\s|in diameter\s)?from\s\Z"
+    r"|\(was\s\Z"
+    r"|(?:原来?|前次|前片|上次|既往|此前|以前|旧片|原片|先前|之前|前者)[^,。;]{0,10}\Z"
+)
+_PREVIOUS_AFTER = re.compile(
+    r"\s*\)?\s*(?:previously|formerly|before\b(?! the)|earlier|(?:in|on|at) (?:the|her|his|a)? ?(?:previous|prior|last|old|earlier))"
+    r"|\s*(?:\(?原|\(?前片|\(?前次)(?=[)。;]|\Z)"
+)
+_TECHNIQUE_BEFORE = re.compile(
+    r"(?:(?:slice|section|collimation|reconstruction|sectional|cut|axial)s?(?:[- ](?:thickness|thick|interval|increment|spacing|gap))?"
+    r"|thickness|collimation|increment|层厚|层间距|层距|间隔|间距|准直)(?:\s(?:of|was|is|with|at|about|a|in|section|slice|between))*\s*[:=为约]?\s*\Z"
+)
+_TECHNIQUE_AFTER = re.compile(
+    r"[- ]?(?:(?:thick|thin)[- ])?(?:(?:non-?contrast|axial|contiguous|contrast)[- ])?(?:slices?|sections?|collimation|reconstructions?|cuts?|intervals?|层厚|薄层|层|间隔)(?![a-z])"
+    r"|[- ]?thick(?:\s(?:non|axial|images|scan|section|slice|multi|cross))"
+)
+_DISTANCE_BEFORE = re.compile(r"(?:distance|距|相距|located|lies|at a depth|deep)\D{0,14}\Z")
+_DISTANCE_AFTER = re.compile(
+    r"\s*(?:(?:away|apart|distant|distal|proximal|above|below|beneath|cranial|caudal|superior|inferior|deep|lateral|medial|anterior|posterior)\b"
+    r"|from the (?!left|right upper|right lower|right lung)|off the|to the (?:pleura|carina|skin)|处)"
+)
+_WALL_BEFORE = re.compile(
+    r"(?:wall(?:s)? (?:thickness|thickening)|wall|壁厚)(?:\s(?:of|is|was|measuring|up to|about))*\s*约?\Z"
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Size:
+    """One length expression in a text.
+
+    Arguments:
+        start, stop: character range.
+        mm: dimensions in mm, longest first; empty for a range.
+        range_mm: (low, high) in mm, or None.
+        role: what the length describes.
+    """
+
+    start: int
+    stop: int
+    mm: tuple[float, ...]
+    range_mm: tuple[float, float] | None
+    role: Role
+
+
+def find_sizes(folded: str, start: int = 0, stop: int | None = None) -> list[Size]:
+    """Lengths in ``folded[start:stop]`` (see `radfind.language.text.fold`), in reading order."""
+    stop = len(folded) if stop is None else stop
+    sizes: list[Size] = []
+    for match in _LENGTH.finditer(folded, start, stop):
+        size = _size(folded, match, start, stop)
+        if size is not None:
+            sizes.append(size)
+    for pattern, bounds in RANGE_WORDS:
+        for match in re.compile(pattern).finditer(folded, start, stop):
+            sizes.append(Size(match.start(), match.end(), (), bounds, "lesion"))
+    return sorted(sizes, key=lambda size: size.start)
+
+
+def _size(folded: str, match: re.Match[str], start: int, stop: int) -> Size | None:
+    last_unit = match["unit"] or match["unit1"]
+    if last_unit is None and match["times"]:
+        units = [part["unit"] for part in _PART.finditer(match["times"]) if part["unit"]]
+        last_unit = units[-1] if units else None
+    if last_unit is None:
+        return None
+    before = folded[max(start, match.start() - 60) : match.start()]
+    after = folded[match.end() : min(stop, match.end() + 40)]
+    role = _role(before, after)
+    first = _mm(match["first"], match["unit1"] or last_unit)
+    if match["times"]:
+        parts = [first]
+        for part in _PART.finditer(match["times"]):
+            parts.append(_mm(part["value"], part["unit"] or last_unit))
+        return Size(match.start(), match.end(), tuple(sorted(parts, reverse=True)), None, role)
+    if match["second"]:
+        second = _mm(match["second"], match["unit"] or last_unit)
+        joined = match["to"].strip()
+        is_range = joined in ("-", "至", "到") or (joined == "to") or _BETWEEN.search(before)
+        if (
+            joined == "to"
+            and re.search(r"from\s*\Z", before)
+            and re.search(r"(?:creased|grown|grew|reduced|changed)", before)
+        ):
+            return Size(match.start(), match.end(), (second,), None, "lesion")
+        if is_range and second >= first:
+            return Size(match.start(), match.end(), (), (first, second), role)
+        return Size(match.start(), match.end(), (first, second) if first >= second else (second, first), None, role)
+    if _BELOW.search(before) or _BELOW_AFTER.match(after):
+        return Size(match.start(), match.end(), (), (0.0, first), role)
+    if _ABOVE.search(before) or _ABOVE_AFTER.match(after):
+        return Size(match.start(), match.end(), (), (first, math.inf), role)
+    return Size(match.start(), match.end(), (first,), None, role)
+
+
+def _role(before: str, after: str) -> Role:
+    if _TECHNIQUE_BEFORE.search(before) and not _WALL_BEFORE.search(before) and "pleura" not in before:
+        return "technique"
+    if _TECHNIQUE_AFTER.match(after):
+        return "technique"
+    if _PREVIOUS_BEFORE.search(before) or _PREVIOUS_AFTER.match(after):
+        return "previous"
+    if _WALL_BEFORE.search(before) or _DISTANCE_BEFORE.search(before) or _DISTANCE_AFTER.match(after):
+        return "distance"
+    return "lesion"
+
+
+def _mm(number: str, unit: str) -> float:
+    factor = _FACTOR[unit if unit in _FACTOR else unit[0]]
+    return round(float(number.replace(",", ".")) * factor, 3)
