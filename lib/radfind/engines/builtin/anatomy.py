@@ -8,9 +8,12 @@ import numpy as np
 import numpy.typing as npt
 
 from radfind.engines.api import Context
-from radfind.engines.builtin import airways, bones, lungs, tissues
+from radfind.engines.builtin import airways, bones, lungs, thorax, tissues
 from radfind.engines.builtin.grid import Mask, Overview
 from radfind.volume import Volume
+
+# Half the width of the mediastinum and spine, within which nothing is chest wall of one side.
+MEDIASTINUM_MM = 35.0
 
 
 class Anatomy:
@@ -64,15 +67,39 @@ class Anatomy:
         return lungs.aerated(view.hu, view.spacing, self._body, self._airways, self._air)
 
     @cached_property
+    def _x(self) -> npt.NDArray[np.float32]:
+        """LPS x of each overview voxel in mm: left of the patient is larger, however the grid is turned."""
+        view, geometry = self.overview, self.volume.geometry
+        row = geometry.affine[0]
+        centre = [(f - 1) / 2 for f in view.factors]
+        axes = [
+            (np.arange(n, dtype=np.float32) * f + c) * np.float32(row[2 - axis])
+            for axis, (n, f, c) in enumerate(zip(view.hu.shape, view.factors, centre, strict=True))
+        ]
+        return axes[0][:, None, None] + axes[1][None, :, None] + axes[2] + np.float32(row[3])
+
+    @cached_property
+    def _middle(self) -> float:
+        return lungs.midline(self._x, self._body, self._bones, self.overview.spacing)
+
+    @cached_property
+    def _cage(self) -> Mask:
+        middle_column = float(np.abs(self._x.mean(axis=(0, 1)) - self._middle).argmin())
+        return thorax.rib_cage(self._bones, self._aerated, self.overview.spacing, middle_column)
+
+    @cached_property
     def _lungs(self) -> npt.NDArray[np.uint8]:
         self._context.step(0.3, "lungs")
         view = self.overview
-        middle = lungs.midline(view.hu, self._body, view.spacing)
-        sides = lungs.split(self._aerated, view.spacing, middle)
+        left_half = self._x > self._middle
+        sides = lungs.split(self._aerated, view.spacing, left_half)
         out = np.zeros_like(sides)
+        lateral = np.abs(self._x - self._middle) > MEDIASTINUM_MM
         for side in (lungs.RIGHT, lungs.LEFT):
             other = (sides > 0) & (sides != side)
-            filled = lungs.fill(sides == side, view.spacing, self._airways | other | ~self._body)
+            wall = ~self._cage & lateral & (left_half == (side == lungs.LEFT))
+            forbidden = self._airways | other | ~self._body | self._bones
+            filled = lungs.fill(sides == side, view.spacing, forbidden, wall)
             out[filled & (out == 0)] = side
         return out
 
@@ -106,3 +133,9 @@ class Anatomy:
     def bones(self) -> Mask:
         """The skeleton, cortical bone and marrow."""
         return bones.refine(self.hu, self.overview, self._bones)
+
+    @cached_property
+    def thorax_cavity(self) -> npt.NDArray[np.uint8]:
+        """Inside of the rib cage, 1 right and 2 left of the midline: lungs, pleural fluid and air, and mediastinum."""
+        sides = np.where(self._x > self._middle, lungs.LEFT, lungs.RIGHT).astype(np.uint8)
+        return self.overview.up(sides * self._cage)

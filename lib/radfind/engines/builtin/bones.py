@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from radfind.engines.builtin.grid import Mask, Overview, Spacing, box_of, close, depth, dilate
+from radfind.engines.builtin.thorax import enclosed
 
 # Cortical bone measures 300-1900 HU, spongy bone 100-300 (Schreiber et al., J Bone Joint Surg Am 2011;93:1057);
 # soft tissue without contrast stays below 100.
@@ -18,7 +19,7 @@ CLOSING_MM = 4.0
 # Marrow: spongy bone above soft tissue, or fat.
 MARROW_HU = 75.0
 MINIMUM_ML = 0.4
-MARROW_HOLE_MM2 = 3000.0  # a femoral head is about 50 mm across
+SHAFT_MM2 = 3000.0  # a femoral head is about 50 mm across
 
 
 def find_bones(hu: npt.NDArray[np.float32], spacing: Spacing, body: Mask) -> Mask:
@@ -40,19 +41,24 @@ def find_bones(hu: npt.NDArray[np.float32], spacing: Spacing, body: Mask) -> Mas
     bone = keep[labels]
     closed = close(bone, CLOSING_MM, spacing)
     bone |= closed & ((hu > MARROW_HU) | (hu < -30.0)) & (hu > -200.0)
-    flat = spacing[1] * spacing[2]
+    shell = close(bone, CLOSING_MM, spacing)
+    return bone | (enclosed(shell, hu > -200.0) & body) | _shafts(hu, bone, float(spacing[1] * spacing[2]))
+
+
+def _shafts(hu: npt.NDArray[np.float32], bone: Mask, pixel_mm2: float) -> Mask:
+    """Marrow of long bones: holes of axial slices that hold fat or spongy bone. The spinal canal holds neither."""
+    out = np.zeros_like(bone)
     for k in range(bone.shape[0]):
         holes = fill_voids.fill(bone[k]) & ~bone[k]
         if not holes.any():
             continue
-        parts, number = cc3d.connected_components(holes, connectivity=4, return_N=True)
-        for part in range(1, number + 1):
+        parts = cc3d.connected_components(holes, connectivity=4)
+        for part in range(1, int(parts.max()) + 1):
             here = parts == part
             marrow = float(np.median(hu[k][here]))
-            fits = here.sum() * flat <= MARROW_HOLE_MM2
-            if fits and (marrow > MARROW_HU - 25.0 or -150.0 < marrow < -20.0 or here.sum() * flat < 40.0):
-                bone[k] |= here
-    return bone
+            if here.sum() * pixel_mm2 <= SHAFT_MM2 and (marrow > MARROW_HU or -150.0 < marrow < -30.0):
+                out[k] |= here
+    return out
 
 
 def refine(hu: npt.NDArray[np.int16], view: Overview, coarse: Mask) -> Mask:

@@ -8,13 +8,15 @@ import fill_voids
 import numpy as np
 import numpy.typing as npt
 
-from radfind.engines.builtin.grid import Mask, Overview, Spacing, box_of, close, dilate, erode
+from radfind.engines.builtin.grid import Mask, Overview, Spacing, box_of, close, dilate, erode, open_
+from radfind.engines.builtin.thorax import enclosed
 
 # Aerated lung lies below this density (Hu et al., IEEE TMI 2001;20:490; Armato & Sensakovic, Acad Radiol 2004).
 AERATED = -400.0
 # Vessels and nodules up to this diameter that touch the pleura are closed into the lung.
 CLOSING_MM = 12.0
 RIGHT, LEFT = 1, 2
+SPINE_SEARCH_MM = 60.0
 HOLE_MM2 = 1250.0  # a disc of 40 mm
 # Mean lung density is -700 to -900 HU over breathing depths (Hounsfield scale of air -1000); emphysematous lung
 # still measures above -960 as a whole. Gas in the bowel is air.
@@ -74,15 +76,29 @@ def aerated(hu: npt.NDArray[np.float32], spacing: Spacing, body: Mask, airways: 
     return keep[labels]
 
 
-def midline(hu: npt.NDArray[np.float32], body: Mask, spacing: Spacing) -> float:
-    """Column (i) of the patient's midline: where the spine stands, else the middle of the trunk."""
+def midline(x: npt.NDArray[np.float32], body: Mask, bone: Mask, spacing: Spacing) -> float:
+    """The patient's midline, LPS x in mm: where spine and sternum stand, else the middle of the trunk.
+
+    Arguments:
+        x: LPS x of each coarse voxel, mm.
+        body, bone: coarse masks.
+    """
     trunk = erode(body, 30.0, (1e6, *spacing[1:]))
-    trunk = trunk if trunk.any() else body
-    columns = trunk.sum(axis=(0, 1))
-    return float(np.average(np.arange(columns.size), weights=columns)) if columns.any() else columns.size / 2
+    where = x[trunk] if trunk.any() else x[body]
+    if not where.size:
+        return float(x.mean())
+    middle = float(where.mean())
+    near = x[bone & (np.abs(x - middle) < SPINE_SEARCH_MM)]
+    if near.size * float(np.prod(spacing)) < 5000.0:
+        return middle
+    bins = np.arange(middle - SPINE_SEARCH_MM, middle + SPINE_SEARCH_MM + 2.0, 2.0)
+    counts, _ = np.histogram(near, bins)
+    heavy = np.convolve(counts, np.ones(15), mode="same")  # a vertebral body is about 30 mm wide
+    peak = float(bins[int(heavy.argmax())] + 1.0)
+    return float(near[np.abs(near - peak) < 20.0].mean())
 
 
-def split(mask: Mask, spacing: Spacing, middle: float) -> npt.NDArray[np.uint8]:
+def split(mask: Mask, spacing: Spacing, left_half: Mask) -> npt.NDArray[np.uint8]:
     """Name each voxel of both lungs RIGHT or LEFT, cutting where the two touch.
 
     The mask is eroded until its large pieces lie on different sides of the midline; each voxel then goes to
@@ -97,23 +113,22 @@ def split(mask: Mask, spacing: Spacing, middle: float) -> npt.NDArray[np.uint8]:
     for label in range(1, count + 1):
         box = stats["bounding_boxes"][label]
         here = labels[box] == label
-        columns = np.nonzero(here)[2] + box[2].start
-        left = float((columns > middle).mean())
+        left = float(left_half[box][here].mean())
         if 0.1 < left < 0.9 and here.sum() * np.prod(spacing) > 100_000:
-            out[box][here] = _cut(here, depth[box], spacing, middle - box[2].start)[here]
+            out[box][here] = _cut(here, depth[box], spacing, left_half[box])[here]
         else:
             out[box][here] = LEFT if left > 0.5 else RIGHT
     return out
 
 
-def _cut(piece: Mask, depth: npt.NDArray[np.float32], spacing: Spacing, middle: float) -> npt.NDArray[np.uint8]:
+def _cut(piece: Mask, depth: npt.NDArray[np.float32], spacing: Spacing, left_half: Mask) -> npt.NDArray[np.uint8]:
     for radius in (1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 10.0, 13.0, 16.0):
         seeds, count = cc3d.connected_components(piece & (depth > radius), connectivity=6, return_N=True)
         sides = np.zeros(count + 1, dtype=np.uint8)
         mixed = False
         for label, size in enumerate(np.bincount(seeds.ravel(), minlength=count + 1)):
             if label and size:
-                left = float((np.nonzero(seeds == label)[2] > middle).mean())
+                left = float(left_half[seeds == label].mean())
                 mixed |= 0.15 < left < 0.85 and size > 0.05 * piece.sum()
                 sides[label] = LEFT if left > 0.5 else RIGHT
         if not mixed and {RIGHT, LEFT} <= set(sides.tolist()):
@@ -121,26 +136,31 @@ def _cut(piece: Mask, depth: npt.NDArray[np.float32], spacing: Spacing, middle: 
             to_right = edt.edt(marked != RIGHT, anisotropy=spacing, black_border=False, parallel=2)
             to_left = edt.edt(marked != LEFT, anisotropy=spacing, black_border=False, parallel=2)
             return np.where(to_left < to_right, LEFT, RIGHT).astype(np.uint8)
-    column = np.arange(piece.shape[2]) > middle
-    return np.broadcast_to(np.where(column, LEFT, RIGHT).astype(np.uint8), piece.shape)
+    return np.where(left_half, LEFT, RIGHT).astype(np.uint8)
 
 
-def fill(lung: Mask, spacing: Spacing, forbidden: Mask) -> Mask:
-    """One lung with the vessels, nodules and consolidations it encloses: closed with a ball, then filled."""
-    grid = np.nonzero(lung)
-    if not grid[0].size:
+def fill(lung: Mask, spacing: Spacing, forbidden: Mask, chest_wall: Mask) -> Mask:
+    """One lung with the vessels, nodules, masses and consolidations it encloses, alone or with the chest wall.
+
+    Arguments:
+        lung: its aerated part.
+        forbidden: what can never belong to it.
+        chest_wall: what lies outside the rib cage on this lung's side: dense lung that lies against it counts as
+            enclosed when aerated lung surrounds the rest.
+    """
+    margin = int(np.ceil(CLOSING_MM / min(spacing))) + 1
+    box = box_of(lung, margin)
+    if box is None:
         return lung
-    margin = [int(np.ceil(CLOSING_MM / s)) + 1 for s in spacing]
-    box = tuple(
-        slice(max(0, int(axis.min()) - m), min(n, int(axis.max()) + m + 1))
-        for axis, m, n in zip(grid, margin, lung.shape, strict=True)
-    )
-    out = lung.copy()
     part = close(lung[box], CLOSING_MM / 2, spacing)
-    for k, end in ((box[0].start, 0), (box[0].stop - lung.shape[0], -1)):
-        if k == 0:  # the scan cuts the lung here: close its vessels and nodules so that they count as enclosed
+    for start, end in ((box[0].start, 0), (box[0].stop - lung.shape[0], -1)):
+        if start == 0:  # the scan cuts the lung here: close its vessels and nodules so that they count as enclosed
             part[end] = _fill_small(part[end], float(spacing[1] * spacing[2]))
-    out[box] = fill_voids.fill(part) & ~forbidden[box] | lung[box]
+    wall = chest_wall[box]
+    dense = enclosed(part | wall, ~(part | wall))
+    dense = open_(dense, 3.0, spacing)
+    out = lung.copy()
+    out[box] = ((fill_voids.fill(part) | enclosed(part, ~part) | dense) & ~forbidden[box]) | lung[box]
     return out
 
 
