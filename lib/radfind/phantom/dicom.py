@@ -30,14 +30,14 @@ def write_dicom(
         The files, in the order of k.
     """
     from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
-    from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
+    from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     key = [str(seed), series_description, patient_name, volume.name, str(volume.geometry.affine.tolist())]
 
-    def uid(*what: str) -> str:
-        return str(generate_uid(entropy_srcs=[*key, *what]))
+    def uid(*what: str) -> UID:
+        return generate_uid(entropy_srcs=[*key, *what])
 
     stored = np.clip(np.rint(volume.array) - _INTERCEPT, -32768, 32767).astype("<i2")
     geometry = volume.geometry

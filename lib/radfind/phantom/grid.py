@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
 
-from radfind.phantom.body import HIGH, LOW, STEP, Field
+from radfind.phantom.shapes import LOW, STEP, Field
 from radfind.volume import Geometry
 
 
@@ -27,10 +27,13 @@ def sample(image: sitk.Image, geometry: Geometry, to_template: npt.NDArray[np.fl
     transform = sitk.AffineTransform(3)
     transform.SetMatrix(matrix[:3, :3].ravel().tolist())
     transform.SetTranslation(matrix[:3, 3].tolist())
-    size = [int(n) for n in geometry.shape[::-1]]
-    out = sitk.Resample(
-        image, size, transform, sitk.sitkLinear, (0.0,) * 3, (1.0,) * 3, np.eye(3).ravel().tolist(), outside
-    )
+    resample = sitk.ResampleImageFilter()
+    resample.SetNumberOfThreads(1)  # the caller runs slabs in parallel
+    resample.SetInterpolator(sitk.sitkLinear)
+    resample.SetTransform(transform)
+    resample.SetSize([int(n) for n in geometry.shape[::-1]])
+    resample.SetDefaultPixelValue(outside)
+    out = resample.Execute(image)
     return sitk.GetArrayFromImage(out)
 
 
@@ -68,6 +71,3 @@ def coordinates(geometry: Geometry) -> npt.NDArray[np.float32]:
             for r in range(3)
         ]
     )
-
-
-__all__ = ["HIGH", "LOW", "box_slices", "coordinates", "field_image", "sample", "sub_geometry"]

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
+from scipy.spatial import ConvexHull, QhullError
 
-from radfind.phantom.body import Field, euler
 from radfind.phantom.lesions import LOBES, PLEURAL, LesionSpec
-from radfind.phantom.paint import paint
+from radfind.phantom.paint import coverage, paint
+from radfind.phantom.patient import euler
 from radfind.phantom.report import Statement, write_report
 from radfind.phantom.scene import Scene
+from radfind.phantom.shapes import Field
+from radfind.phantom.view import View
 from radfind.volume import Geometry, Volume
 
 _SLAB = 8
+Masks = dict[str, npt.NDArray[np.bool_]]
 PADDING = -2048.0
 
 
@@ -62,7 +68,7 @@ class Phantom:
     """
 
     volume: Volume
-    truth: dict[str, npt.NDArray[np.bool_]]
+    truth: Masks
     lesions: tuple[LesionTruth, ...]
     report_en: str
     report_zh: str
@@ -104,16 +110,16 @@ def make_phantom(
     scene_rng, noise_rng, report_rng = rng.spawn(3)
     scene = Scene(scene_rng, None if lesions is None else tuple(lesions))
     grid = geometry or _grid(scene, shape, spacing, axes, rotation_deg)
-    hu = _render(scene, grid)
-    _blur(hu, grid, blur_mm)
-    hu += _noise(grid, noise_rng, noise_hu)
+    hu, noise_level, truth = _render(scene, grid)
+    for axis in (1, 2):
+        ndimage.gaussian_filter1d(hu, blur_mm / grid.spacing[axis], axis=axis, output=hu, truncate=3)
+    hu += _noise(grid, noise_rng, noise_hu) * noise_level
     np.clip(hu, -1024, 3071, out=hu)
     if padding:
         _, rows, columns = grid.shape
         j, i = np.ogrid[:rows, :columns]
         outside = ((j - (rows - 1) / 2) / (rows / 2)) ** 2 + ((i - (columns - 1) / 2) / (columns / 2)) ** 2 > 1
         hu[:, outside] = PADDING
-    truth = _truth(scene, grid)
     described = tuple(_describe(scene, number, truth) for number in range(1, len(scene.lesions) + 1))
     volume = Volume(
         array=np.rint(hu).astype(np.float32),
@@ -152,26 +158,30 @@ def _grid(
     return Geometry.from_parts(shape, spacing=spacing, origin=tuple(origin), direction=direction)
 
 
-def _render(scene: Scene, grid: Geometry) -> Field:
-    """Paint slab by slab; thick slices are the mean of several thin ones."""
+def _render(scene: Scene, grid: Geometry) -> tuple[Field, Field, Masks]:
+    """(noise-free HU, relative noise, truth masks), slab by slab; thick slices are the mean of several thin ones."""
     thickness, *plane = grid.spacing
     width = float(np.mean(plane))
-    times = 2 * int(np.clip(np.round(thickness / 1.6), 1, 7) // 2) + 1
-    out = np.empty(grid.shape, np.float32)
-    for first in range(0, grid.shape[0], _SLAB):
+    times = 1 + 2 * int(np.clip(thickness / 2.4, 0, 3))  # odd: the middle one lies at the voxel centres
+    hu, noise_level = np.empty(grid.shape, np.float32), np.empty(grid.shape, np.float32)
+    masks: Masks = {}
+
+    def render(first: int) -> tuple[int, Masks]:
         n = min(_SLAB, grid.shape[0] - first)
         affine = grid.affine.copy()
-        start = grid.to_lps((first - (times - 1) / (2 * times), 0, 0))
+        affine[:3, 3] = grid.to_lps((first - (times - 1) / (2 * times), 0, 0))
         affine[:3, 2] /= times
-        affine[:3, 3] = start
-        fine = paint(scene, Geometry((n * times, *grid.shape[1:]), affine), width)
-        out[first : first + n] = fine.reshape(n, times, *grid.shape[1:]).mean(axis=1)
-    return out
+        view = View(scene, Geometry((n * times, *grid.shape[1:]), affine))
+        hu[first : first + n] = paint(view, width).reshape(n, times, *grid.shape[1:]).mean(axis=1)
+        # Quantum noise: less where rays cross little tissue.
+        noise_level[first : first + n] = 0.4 + 0.6 * coverage(view.field("body")[times // 2 :: times] + 20, 60)
+        return first, {name: mask[times // 2 :: times] for name, mask in _truth(view).items()}
 
-
-def _blur(hu: Field, grid: Geometry, blur_mm: float) -> None:
-    for axis in (1, 2):
-        ndimage.gaussian_filter1d(hu, blur_mm / grid.spacing[axis], axis=axis, output=hu, truncate=3)
+    with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
+        for first, part in pool.map(render, range(0, grid.shape[0], _SLAB)):
+            for name, mask in part.items():
+                masks.setdefault(name, np.zeros(grid.shape, bool))[first : first + len(mask)] = mask
+    return hu, noise_level, masks
 
 
 def _noise(grid: Geometry, rng: np.random.Generator, noise_hu: float) -> Field:
@@ -184,33 +194,32 @@ def _noise(grid: Geometry, rng: np.random.Generator, noise_hu: float) -> Field:
     return noise * np.float32(noise_hu / max(float(noise[:: max(grid.shape[0] // 8, 1)].std()), 1e-6))
 
 
-def _truth(scene: Scene, grid: Geometry) -> dict[str, npt.NDArray[np.bool_]]:
-    truth = {"body": scene.field("body", grid) < 0}
+def _truth(view: View) -> Masks:
+    truth = {"body": view.field("body") < 0}
     for side, lobes in LOBES.items():
-        lung = scene.field(f"lung_{side}", grid) < 0
+        lung = view.field(f"lung_{side}") < 0
         truth[f"lung_{side}"] = lung
         for lobe in lobes:
-            truth[f"{side}_{lobe}_lobe"] = lung & (scene.lobe_distance(side, lobe, grid) < 0)
+            truth[f"{side}_{lobe}_lobe"] = lung & (view.lobe(side, lobe) < 0)
     truth["lung"] = truth["lung_right"] | truth["lung_left"]
-    truth["heart"] = scene.field("heart", grid) < 0
-    truth["airway"] = scene.tubes(scene.airways, grid) < 0
-    truth["vessel"] = (scene.tubes(scene.vessels, grid) < 0) & truth["lung"]
-    bone = scene.field("spine", grid) < 0
-    for tubes in (scene.ribs, scene.girdle):
-        bone |= scene.tubes(tubes, grid) < 0
-    truth["bone"] = bone & truth["body"] & ~truth["lung"]
-    body, muscle = scene.field("body", grid), scene.field("muscle", grid)
-    truth["subcutaneous_fat"] = (body < -1.8) & (muscle > 0) & (scene.field("cavity", grid) > -1) & ~truth["bone"]
-    for number, lesion in enumerate(scene.lesions, start=1):
-        mask = np.zeros(grid.shape, bool)
-        found = scene.lesion_distance(lesion, grid)
+    truth["heart"] = view.field("heart") < 0
+    truth["airway"] = view.tubes("airways") < 0
+    truth["vessel"] = (view.tubes("vessels") < 0) & truth["lung"]
+    bone = np.minimum(view.field("spine"), np.minimum(view.tubes("ribs"), view.tubes("girdle")))
+    truth["bone"] = (np.minimum(bone, view.tubes("blades")) < 0) & truth["body"] & ~truth["lung"]
+    truth["liver"] = (view.field("liver") < 0) & ~truth["lung"]
+    outer = (view.field("body") < -1.8) & (view.field("muscle") > 0) & (view.field("cavity") > -1)
+    truth["subcutaneous_fat"] = outer & ~truth["bone"]
+    for number in range(len(view.scene.lesions)):
+        mask = np.zeros(view.geometry.shape, bool)
+        found = view.lesion(number)
         if found is not None:
             mask[found[0]] = found[1] < 0
-        truth[f"lesion_{number}"] = mask
+        truth[f"lesion_{number + 1}"] = mask
     return truth
 
 
-def _describe(scene: Scene, number: int, truth: dict[str, npt.NDArray[np.bool_]]) -> LesionTruth:
+def _describe(scene: Scene, number: int, truth: Masks) -> LesionTruth:
     lesion = scene.lesions[number - 1]
     fine, origin, step = _fine_mask(scene, number - 1)
     index = np.argwhere(fine)
@@ -246,7 +255,7 @@ def _fine_mask(scene: Scene, index: int) -> tuple[npt.NDArray[np.bool_], npt.NDA
     shape = tuple(int(n) for n in np.ceil((high - low) / step)[::-1] + 1)
     geometry = Geometry.from_parts(shape, spacing=(step,) * 3, origin=tuple(low))  # type: ignore[arg-type]
     mask = np.zeros(shape, bool)
-    found = scene.lesion_distance(lesion, geometry)
+    found = View(scene, geometry).lesion(index)
     if found is not None:
         mask[found[0]] = found[1] < 0
     return mask, low, step
@@ -254,8 +263,6 @@ def _fine_mask(scene: Scene, index: int) -> tuple[npt.NDArray[np.bool_], npt.NDA
 
 def axial_size(mask: npt.NDArray[np.bool_], step: float) -> tuple[float, float]:
     """(longest, longest at right angles to it) in mm over the axial planes of an isotropic (z, y, x) mask."""
-    from scipy.spatial import ConvexHull, QhullError
-
     best = (0.0, 0.0)
     for plane in mask:
         points = np.argwhere(plane).astype(float)

@@ -1,18 +1,23 @@
-"""Hounsfield units of a scene on a grid, with partial volume at every surface."""
+"""Hounsfield units of a scene on a grid, with partial volume at every surface.
+
+Densities are the usual ones of unenhanced chest CT at 120 kV.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
-from radfind.phantom.body import Field
-from radfind.phantom.lesions import FOCAL
-from radfind.phantom.scene import FAR, Lesion, Scene
-from radfind.volume import Geometry
+from radfind.phantom.grid import coordinates, sub_geometry
+from radfind.phantom.lesions import FOCAL, PLEURAL
+from radfind.phantom.shapes import Field
+from radfind.phantom.view import View
 
 
 def coverage(distance: Field, width: float) -> Field:
     """Share of a voxel of `width` mm that lies inside a surface at signed `distance`."""
-    return np.clip(np.float32(0.5) - distance / np.float32(width), 0, 1)
+    share = distance * np.float32(-1 / width)
+    share += np.float32(0.5)
+    return np.clip(share, 0, 1, out=share)
 
 
 def over(hu: Field, share: Field, value: Field | float) -> None:
@@ -20,103 +25,116 @@ def over(hu: Field, share: Field, value: Field | float) -> None:
     hu += share * (value - hu)
 
 
-def paint(scene: Scene, geometry: Geometry, width: float) -> Field:
-    """Noise-free HU at the voxel centres of `geometry`; `width` (mm) is the voxel size used for partial volume."""
-    patient = scene.patient
-
-    def field(name: str) -> Field:
-        return scene.field(name, geometry)
-
-    def cover(name: str) -> Field:
-        return coverage(field(name), width)
-
-    texture = scene.field("texture", geometry, 0.0) / np.float32(patient.scale)
-    hu = np.full(geometry.shape, -1000, np.float32)
-    body = field("body")
-    over(hu, coverage(body, width), 25)
-    over(hu, coverage(body + 1.8, width), -103 + 5 * texture)
-    muscle = field("muscle")
-    strands = np.where(texture > 1.25, np.float32(-40), np.float32(54)) + 4 * texture
-    over(hu, coverage(muscle, width), strands)
-    cavity = field("cavity")
-    over(hu, coverage(cavity + 1, width), -92 + 10 * texture)
-    over(hu, cover("heart"), 42 + 2 * texture)
-    over(hu, cover("liver"), 58 + 3 * texture)
-    over(hu, cover("spleen"), 48 + 3 * texture)
-    stomach = field("stomach")
-    over(hu, coverage(stomach, width), 40)
-    # Supine: gas collects at the front of the stomach, above the fluid level.
-    level = _template_y(scene, geometry) + 34
-    over(hu, coverage(np.maximum(stomach + 4, -level * patient.scale), width), 15)
-    over(hu, coverage(np.maximum(stomach + 4, level * patient.scale), width), -985)
-    over(hu, coverage(scene.tubes(scene.great, geometry), width), 43)
-    over(hu, coverage(scene.tubes(scene.gullet, geometry), width), 36)
-    spine = scene.field("spine", geometry, FAR)
-    over(hu, coverage(spine, width), 420)
-    over(hu, coverage(spine + 1.6, width), 165 + 25 * texture)
-    over(hu, coverage(scene.tubes(scene.cartilage, geometry), width), 95)
-    for bones, shell in ((scene.ribs, 1.3), (scene.girdle, 1.5)):
-        distance = scene.tubes(bones, geometry)
-        over(hu, coverage(distance, width), 720)
-        over(hu, coverage(scene.tubes(bones.grown(-shell), geometry), width), 190 + 30 * texture)
-    _paint_lungs(scene, geometry, width, hu, texture)
+def paint(view: View, width: float) -> Field:
+    """Noise-free HU at the voxel centres; `width` (mm) is the voxel size used for partial volume."""
+    texture = view.texture
+    hu = np.full(view.geometry.shape, -1000, np.float32)
+    _table(view, width, hu)
+    _soft_tissue(view, width, hu, texture)
+    _belly(view, width, hu, texture)
+    _bones(view, width, hu, texture)
+    _lungs(view, width, hu, texture)
     return hu
 
 
-def _template_y(scene: Scene, geometry: Geometry) -> Field:
-    matrix = scene.to_template @ geometry.affine
-    k, j, i = (np.arange(n, dtype=np.float32) for n in geometry.shape)
-    row = matrix[1].astype(np.float32)
-    return (row[2] * k + row[3])[:, None, None] + (row[1] * j)[None, :, None] + row[0] * i
+def _table(view: View, width: float, hu: Field) -> None:
+    """A curved carbon-fibre shell with foam inside, and the mattress that the patient lies on."""
+    points = coordinates(view.geometry)
+    x, y = points[0] - np.float32(view.scene.table[0]), points[1] - np.float32(view.scene.table[1])
+    depth = 34 - 22 * np.clip(x / 230, -1, 1) ** 2
+    inside = np.maximum(np.maximum(-y, y - depth), np.abs(x) - 215)
+    over(hu, coverage(inside, width), -60)
+    over(hu, coverage(inside + 2.5, width), -945)
+    over(hu, coverage(np.maximum(np.maximum(y + 1, -y - 16), np.abs(x) - 190), width), -930)
 
 
-def _paint_lungs(scene: Scene, geometry: Geometry, width: float, hu: Field, texture: Field) -> None:
-    patient = scene.patient
-    y = _template_y(scene, geometry)
-    air = patient.parenchyma + np.float32(patient.gradient) * (y + 60) + 14 * texture
-    lungs = np.minimum(scene.field("lung_right", geometry), scene.field("lung_left", geometry))
-    inside = coverage(lungs, width)
+def _soft_tissue(view: View, width: float, hu: Field, texture: Field) -> None:
+    """Skin, fat, muscle, and the contents of the mediastinum."""
+    body = view.field("body")
+    over(hu, coverage(body, width), 25)
+    over(hu, coverage(body + 1.8, width), -103 + 5 * texture)
+    # Gland strands in the breasts, fat strands in the muscles.
+    over(hu, coverage(np.maximum(view.field("gland"), 3 * (0.35 - texture)), 2 * width), 30)
+    strands = np.where(texture > 1.25, np.float32(-40), np.float32(54)) + 4 * texture
+    over(hu, coverage(view.field("muscle"), width), strands)
+    over(hu, coverage(view.field("cavity") + 1, width), -92 + 10 * texture)
+    heart = view.field("heart")
+    over(hu, coverage(heart, width), -85)  # fat under the epicardium
+    over(hu, coverage(heart + 3 + 1.5 * texture, width), 48)
+    over(hu, coverage(heart + 13, width), 38)
+    over(hu, coverage(view.field("crus"), width), 50)
+
+
+def _belly(view: View, width: float, hu: Field, texture: Field) -> None:
+    """Liver, spleen, stomach with its gas, and the tubes of the mediastinum."""
+    over(hu, coverage(view.field("liver"), width), 58 + 3 * texture)
+    over(hu, coverage(view.field("spleen"), width), 48 + 3 * texture)
+    stomach = view.field("stomach")
+    over(hu, coverage(stomach, width), 40)
+    # Supine: gas collects at the front of the stomach, above the fluid level.
+    level = (view.template_y + 34) * np.float32(view.scene.patient.scale)
+    over(hu, coverage(np.maximum(stomach + 4, -level), width), 15)
+    over(hu, coverage(np.maximum(stomach + 4, level), width), -985)
+    over(hu, coverage(view.tubes("nodes"), width), 35)
+    over(hu, coverage(view.tubes("great"), width), 43)
+    over(hu, coverage(view.tubes("gullet"), width), 36)
+
+
+def _bones(view: View, width: float, hu: Field, texture: Field) -> None:
+    spine = view.field("spine")
+    over(hu, coverage(spine, width), 420)
+    over(hu, coverage(spine + 1.6, width), 165 + 25 * texture)
+    over(hu, coverage(view.tubes("cartilage"), width), 95)
+    over(hu, coverage(view.tubes("blades"), width), 480)
+    for name, shell in (("ribs", 1.3), ("girdle", 1.5)):
+        over(hu, coverage(view.tubes(name), width), 720)
+        over(hu, coverage(view.distance_to(getattr(view.scene, name).grown(-shell)), width), 190 + 30 * texture)
+
+
+def _lungs(view: View, width: float, hu: Field, texture: Field) -> None:
+    """Parenchyma, fissures, vessels and airways, with the lesions between them in the order in which they hide."""
+    patient = view.scene.patient
+    air = patient.parenchyma + np.float32(patient.gradient) * (view.template_y + 60) + 14 * texture
+    right, left = view.field("lung_right"), view.field("lung_left")
+    inside = coverage(np.minimum(right, left), width)
     over(hu, inside, air)
-    for side in ("right", "left"):
-        share = coverage(np.abs(scene.field(f"major_{side}", geometry)) - 0.35, width)
-        over(hu, share * coverage(scene.field(f"lung_{side}", geometry) + 0.5, width), -560)
-    minor = coverage(np.abs(scene.field("minor_right", geometry)) - 0.3, width)
-    minor *= scene.field("major_right", geometry) > 0
-    over(hu, minor * coverage(scene.field("lung_right", geometry) + 0.5, width), -600)
-    for lesion in scene.lesions:
-        if lesion.spec.kind == "emphysema":
-            _paint_lesion(scene, lesion, geometry, width, hu, texture)
-    for lesion in scene.lesions:
-        if lesion.spec.kind == "ground_glass_opacity":
-            _paint_lesion(scene, lesion, geometry, width, hu, texture)
-    over(hu, coverage(scene.tubes(scene.vessels, geometry), width) * inside, 42)
-    for lesion in scene.lesions:
-        if lesion.spec.kind in (*FOCAL, "atelectasis", "consolidation"):
-            _paint_lesion(scene, lesion, geometry, width, hu, texture)
-    wall = coverage(scene.tubes(scene.airways.grown(0.9), geometry), width)
-    over(hu, wall, 10)
-    over(hu, coverage(scene.tubes(scene.airways, geometry), width), -990)
-    for lesion in scene.lesions:
-        if lesion.spec.kind in ("pleural_effusion", "pneumothorax"):
-            _paint_lesion(scene, lesion, geometry, width, hu, texture)
+    for lung, fissure in ((right, view.field("major_right")), (left, view.field("major_left"))):
+        over(hu, coverage(np.abs(fissure) - 0.35, width) * coverage(lung + 0.5, width), -560)
+    minor = coverage(np.abs(view.field("minor_right")) - 0.3, width) * (view.field("major_right") > 0)
+    over(hu, minor * coverage(right + 0.5, width), -600)
+    _lesions(view, width, hu, texture, ("emphysema",))
+    _lesions(view, width, hu, texture, ("ground_glass_opacity",))
+    over(hu, coverage(view.tubes("vessels"), width) * inside, 42)
+    _lesions(view, width, hu, texture, (*FOCAL, "atelectasis", "consolidation"))
+    over(hu, coverage(view.tubes("airway_walls"), width), 20)
+    over(hu, coverage(view.tubes("airways"), width), -990)
+    _lesions(view, width, hu, texture, PLEURAL)
 
 
-def _paint_lesion(scene: Scene, lesion: Lesion, geometry: Geometry, width: float, hu: Field, texture: Field) -> None:
-    found = scene.lesion_distance(lesion, geometry)
+def _lesions(view: View, width: float, hu: Field, texture: Field, kinds: tuple[str, ...]) -> None:
+    for number, lesion in enumerate(view.scene.lesions):
+        if lesion.spec.kind in kinds:
+            _lesion(view, number, width, hu, texture)
+
+
+def _lesion(view: View, number: int, width: float, hu: Field, texture: Field) -> None:
+    lesion = view.scene.lesions[number]
+    found = view.lesion(number)
     if found is None:
         return
     box, distance = found
-    view = hu[box]
+    part = hu[box]
     share = coverage(distance, width)
     ground_glass = lesion.spec.kind in ("ground_glass_nodule", "ground_glass_opacity", "part_solid_nodule")
     value = lesion.hu + (25 if ground_glass else 4) * texture[box]
     # Ground glass veils what lies under it: vessels stay visible.
-    over(view, share, np.maximum(view, value) if ground_glass else value)
+    over(part, share, np.maximum(part, value) if ground_glass else value)
     if lesion.core is not None:
-        from radfind.phantom.grid import coordinates, sub_geometry
-
-        inner = np.maximum(lesion.core.distance(coordinates(sub_geometry(geometry, box))), distance)
-        over(view, coverage(inner, width), 520 if "calcified" in lesion.spec.attributes else 25)
+        points = coordinates(sub_geometry(view.geometry, box))
+        inner = np.maximum(lesion.core.distance(points), distance)
+        over(part, coverage(inner, width), 520 if "calcified" in lesion.spec.attributes else 25)
+    lung = view.field(f"lung_{lesion.side}")
     if len(lesion.spicules):
-        lung = coverage(scene.field(f"lung_{lesion.side}", geometry), width)
-        over(hu, coverage(scene.tubes(lesion.spicules, geometry), width) * lung, lesion.hu)
+        over(hu, coverage(view.distance_to(lesion.spicules), width) * coverage(lung, width), lesion.hu)
+    if lesion.spec.kind == "pneumothorax":  # the visceral pleura
+        over(part, coverage(np.abs(lung) - 0.3, width) * (distance < 2), -150)

@@ -7,16 +7,16 @@ import dataclasses
 import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
+from scipy.spatial import cKDTree
 
 from radfind.phantom import skeleton
-from radfind.phantom.body import HILA, Field, Patient, organ_fields, random_patient, template_axes
-from radfind.phantom.grid import box_slices, coordinates, field_image, sample, sub_geometry
+from radfind.phantom.grid import field_image
 from radfind.phantom.lesions import FOCAL, LOBES, PLEURAL, Blob, LesionSpec, make_blob
+from radfind.phantom.organs import organ_fields
+from radfind.phantom.patient import HILA, Patient, random_patient
+from radfind.phantom.shapes import HIGH, LOW, STEP, template_axes
 from radfind.phantom.trees import grow
-from radfind.phantom.tubes import Tubes, tube_distance
-from radfind.volume import Geometry
-
-FAR = 60.0
+from radfind.phantom.tubes import Tubes
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -57,6 +57,20 @@ class Scene:
         spine = sitk.GetImageFromArray(skeleton.vertebrae(self.patient))
         spine.SetOrigin(tuple(skeleton.SPINE_LOW))
         self.images["spine"] = spine
+        self.bounds = {name: self._bounds(name) for name in self.fields}
+        self.bounds["spine"] = (skeleton.SPINE_LOW, skeleton.SPINE_HIGH)
+        back = np.where((self.fields["body"] < 0).any(axis=0))[0].max() * STEP + LOW[1]
+        self.table = self.patient.to_lps([0, back + 17, -25])[:2]
+
+    def _bounds(self, name: str) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """Template box outside which a field is too far off to matter (its surface is over 8 mm away)."""
+        if name == "texture" or name.startswith(("major", "minor", "floor")):
+            return LOW, HIGH
+        near = self.fields[name] < 8
+        spans = [np.flatnonzero(near.any(axis=other)) for other in ((0, 1), (0, 2), (1, 2))]
+        low = np.array([LOW[a] + (span[0] - 1) * STEP if len(span) else 0 for a, span in enumerate(spans)])
+        high = np.array([LOW[a] + (span[-1] + 1) * STEP if len(span) else 0 for a, span in enumerate(spans)])
+        return np.maximum(low, LOW), np.minimum(high, HIGH)
 
     def _grow(self, rng: np.random.Generator) -> None:
         """Airways, arteries, veins, bones and great vessels as tubes in LPS mm."""
@@ -67,7 +81,7 @@ class Scene:
         airways.append(Tubes.along(trachea, [8.5, 8.5, 8.5, 9]).split(20))
         for side, sign in (("right", -1), ("left", 1)):
             hilum = np.array(HILA[side])
-            airways.append(Tubes.along([[0, 12, 2], hilum * [0.55, 1, 0.5], hilum], [8, 6.5, 5.8]))
+            airways.append(Tubes.along(np.stack([[0, 12, 2], hilum * [0.55, 1, 0.5], hilum]), [8, 6.5, 5.8]))
             lung = self.fields[f"lung_{side}"]
             for lobe in LOBES[side]:
                 inside = np.flatnonzero((lung < -4) & self._lobe(side, lobe))
@@ -81,11 +95,17 @@ class Scene:
                         shift = [sign * 4.0, -9, 4] if purpose == "artery" else [sign * 2.0, -14, -14]
                         vessels.append(grow(hilum + shift, points, rng, leaf_radius=0.55, exponent=2.5, largest=6.5))
         self.airways = Tubes.join(airways).moved(*move).split(12)
+        walls = Tubes.join(airways)
+        walls = dataclasses.replace(
+            walls, start_radius=walls.start_radius * 1.15 + 0.15, stop_radius=walls.stop_radius * 1.15 + 0.15
+        )
+        self.airway_walls = walls.moved(*move).split(12)
         self.vessels = Tubes.join(vessels).moved(*move).split(12)
         bone, cartilage = skeleton.ribs(self.patient)
         self.ribs = bone.moved(*move)
         self.cartilage = cartilage.moved(*move)
         self.girdle = skeleton.girdle().moved(*move).split(15)
+        self.blades = skeleton.shoulder_blades().moved(*move).split(15)
         turn = np.linspace(0, np.pi, 14)
         sx, sy = self.patient.spine(0)
         front, back = np.array([-6.0, -22.0]), np.array([22.0 + sx, sy - 12])
@@ -96,13 +116,14 @@ class Scene:
         down = np.linspace(20, -215, 20)
         dx, dy = self.patient.spine(down)
         hx, hy, hz = self.patient.heart
+        outlet = float(hz) + 30  # height at which the great vessels leave the heart
         great = [
-            Tubes.along(np.vstack([[hx - 12, hy + 4, hz + 30], [-8, -26, 6], arch]), 14.5),
+            Tubes.along(np.vstack([[[hx - 12, hy + 4, outlet], [-8, -26, 6]], arch]), 14.5),
             Tubes.along(np.column_stack([22 + dx, dy - 12, down]), np.linspace(12.5, 10.5, 20)),
-            Tubes.along([[8, -30, hz + 34], [16, -24, -14], [20, -8, -10]], [14, 13, 12]),
+            Tubes.along(np.array([[8, -30, outlet + 4], [16, -24, -14], [20, -8, -10]]), [14, 13, 12]),
             Tubes.along([[18, -12, -10], [-6, -8, -16], [-32, 6, -18]], [11, 10, 8]),
             Tubes.along([[20, -8, -8], [38, 6, -12]], [11, 8]),
-            Tubes.along([[-24, -16, hz + 30], [-22, -20, 10], [-20, -26, 60]], [10, 10, 8]),
+            Tubes.along(np.array([[-24, -16, outlet], [-22, -20, 10], [-20, -26, 60]]), [10, 10, 8]),
             Tubes.along([[-20, -26, 60], [-38, -30, 85], [-70, -36, 105]], [8, 7, 6]),
             Tubes.along([[-20, -26, 56], [14, -38, 66], [40, -32, 88], [75, -36, 105]], [7, 7, 7, 6]),
             Tubes.along([arch[4], [-8, -18, 80], [-22, -14, 130], [-24, -10, 190]], [6.5, 6, 4, 3.5]),
@@ -112,6 +133,12 @@ class Scene:
         self.great = Tubes.join(great).moved(*move).split(20)
         gullet = np.linspace(150, -150, 16)
         gx, gy = self.patient.spine(gullet)
+        # Normal-sized lymph nodes in the fat of the mediastinum.
+        spots = np.array([[-14, -4, 20], [-12, -2, 34], [12, -4, 2], [4, 22, -16], [-10, -30, 48], [8, -34, 40]])
+        spots = spots + rng.normal(0, 3, spots.shape)
+        self.nodes = Tubes(spots, spots + rng.normal(0, 4, spots.shape), *rng.uniform(2, 4, (2, len(spots)))).moved(
+            *move
+        )
         self.gullet = Tubes.along(np.column_stack([gx + 7, gy - 24, gullet]), 6.5).moved(*move)
 
     def _lobe(self, side: str, lobe: str) -> npt.NDArray[np.bool_]:
@@ -124,16 +151,17 @@ class Scene:
         return ~lower & ((self.fields["minor_right"] < 0) == (lobe == "middle"))
 
     def _place(self, spec: LesionSpec, rng: np.random.Generator) -> None:
-        side = spec.side or ("left" if rng.random() < 0.5 else "right")
+        drawn = "left" if rng.random() < 0.5 and spec.lobe != "middle" else "right"
+        side = spec.side or drawn
         if spec.kind in PLEURAL:
             depth = spec.diameter_mm or float(rng.uniform(18, 50))
             self._pleural(spec.kind, side, depth / self.patient.scale)
             hu = float(rng.uniform(4, 18)) if spec.kind == "pleural_effusion" else -995.0
             self.lesions.append(Lesion(spec, side, None, depth, (), Tubes.join([]), hu))
             return
-        low, high, hu = _RANGES[spec.kind]
-        diameter = spec.diameter_mm or float(rng.uniform(low, high))
-        density = float(rng.uniform(*hu))
+        smallest, largest, densities = _RANGES[spec.kind]
+        diameter = spec.diameter_mm or float(rng.uniform(smallest, largest))
+        density = float(rng.uniform(*densities))
         lobe = spec.lobe or str(rng.choice(LOBES[side]))
         if lobe not in LOBES[side]:
             raise ValueError(f"the {side} lung has no {lobe} lobe")
@@ -207,8 +235,6 @@ class Scene:
             big = self.vessels.start_radius > 1.2
             seeds = self.vessels.start[big] @ self.to_template[:3, :3].T + self.to_template[:3, 3]
             x, y, z = (np.broadcast_to(t, shape)[good] for t in axes)
-            from scipy.spatial import cKDTree
-
             gap, _ = cKDTree(seeds).query(np.column_stack([x, y, z]))
             keep = good.copy()
             keep[good] = np.abs(gap - radius) < 2.0
@@ -225,7 +251,7 @@ class Scene:
 
     def _pleural(self, kind: str, side: str, depth: float) -> None:
         """Take fluid or air out of a lung's field, and keep it as a field of its own."""
-        x, y, z = template_axes()
+        _, y, z = template_axes()
         lung = self.fields[f"lung_{side}"]
         inside = lung < 0
         rows = np.flatnonzero(inside.any(axis=(0, 2)))
@@ -243,46 +269,6 @@ class Scene:
             taken = np.maximum(lung, -(lung + rim) + 0.05)
         self.fields[f"{kind}_{side}"] = taken.astype(np.float32)
         self.fields[f"lung_{side}"] = np.maximum(lung, -taken).astype(np.float32)
-
-    def field(self, name: str, geometry: Geometry, outside: float = FAR) -> Field:
-        """Signed distance in mm of a structure at the voxel centres of `geometry`."""
-        out = sample(self.images[name], geometry, self.to_template, outside)
-        return out * np.float32(self.patient.scale)
-
-    def lesion_distance(self, lesion: Lesion, geometry: Geometry) -> tuple[tuple[slice, slice, slice], Field] | None:
-        """Signed distance of a lesion in the box that holds it, or None when the grid misses it."""
-        if lesion.spec.kind in PLEURAL:
-            whole = tuple(slice(0, n) for n in geometry.shape)
-            return whole, self.field(f"{lesion.spec.kind}_{lesion.side}", geometry)  # type: ignore[return-value]
-        low = np.min([b.centre - b.reach for b in lesion.blobs], axis=0) - 3
-        high = np.max([b.centre + b.reach for b in lesion.blobs], axis=0) + 3
-        box = box_slices(geometry, low, high)
-        if box is None:
-            return None
-        part = sub_geometry(geometry, box)
-        distance = np.full(part.shape, FAR, np.float32)
-        for blob in lesion.blobs:
-            inner = box_slices(part, blob.centre - blob.reach - 3, blob.centre + blob.reach + 3)
-            if inner is not None:
-                points = coordinates(sub_geometry(part, inner))
-                distance[inner] = np.minimum(distance[inner], blob.distance(points))
-        distance = np.maximum(distance, self.field(f"lung_{lesion.side}", part))
-        if lesion.cut_lobe:
-            distance = np.maximum(distance, self.lobe_distance(lesion.side, str(lesion.lobe), part))
-        return box, distance
-
-    def lobe_distance(self, side: str, lobe: str, geometry: Geometry) -> Field:
-        """Signed distance to a lobe's side of the fissures (not cut by the lung)."""
-        major = self.field(f"major_{side}", geometry)
-        if lobe == "lower":
-            return major
-        if side == "left":
-            return -major
-        minor = self.field("minor_right", geometry)
-        return np.maximum(-major, minor if lobe == "middle" else -minor)
-
-    def tubes(self, tubes: Tubes, geometry: Geometry, margin: float = 2.0) -> Field:
-        return tube_distance(geometry, tubes, margin=margin)
 
 
 _RANGES: dict[str, tuple[float, float, tuple[float, float]]] = {

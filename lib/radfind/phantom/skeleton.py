@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from radfind.phantom.body import Field, Patient, cavity_outline
+from radfind.phantom.organs import cavity_outline
+from radfind.phantom.patient import Patient
+from radfind.phantom.shapes import Field
 from radfind.phantom.tubes import Tubes
 
 VERTEBRA = 24.0
@@ -13,7 +15,8 @@ VERTEBRA = 24.0
 
 def ribs(patient: Patient) -> tuple[Tubes, Tubes]:
     """(bone, cartilage) in template mm: twelve slanted pairs, the upper seven joined to the sternum."""
-    bone, cartilage = [], []
+    bone: list[Tubes] = []
+    cartilage: list[Tubes] = []
     for number in range(1, 13):
         z = 118 - (number - 1) * VERTEBRA
         slant = np.interp(number, [1, 3, 7, 12], [30, 48, 72, 55])
@@ -35,18 +38,17 @@ def ribs(patient: Patient) -> tuple[Tubes, Tubes]:
                     blend = np.clip(np.arange(len(angles)) / 5, 0, 1)
                     x = blend * x + (1 - blend) * (side * 20 + sx)
                     y = blend * y + (1 - blend) * (sy + 16)
-                points = np.column_stack([x, y, height])
                 for shift in (-2.6, 2.6):  # a flat rib: two tubes, one above the other
-                    into.append(Tubes.along(points + [0, 0, shift], 3.9))
+                    into.append(Tubes.along(np.column_stack([x, y, height + shift]), 3.9))
     return Tubes.join(bone), Tubes.join(cartilage)
 
 
 def girdle() -> Tubes:
-    """Sternum, clavicles and scapulae in template mm."""
+    """Sternum, clavicles and upper arms in template mm."""
     parts = []
     z = np.linspace(62, -92, 24)
     _, front, _ = cavity_outline(z)
-    for x in (-9.0, -3.0, 3.0, 9.0):
+    for x in np.linspace(-10, 10, 9):
         width = np.where(z > 25, 1.4, 1.0)
         parts.append(Tubes.along(np.column_stack([x * width, front - 8, z]), 5.5))
     for side in (-1, 1):
@@ -56,12 +58,19 @@ def girdle() -> Tubes:
                 [8.5, 6, 6, 7.5],
             )
         )
-        for s in np.linspace(0, 1, 9):  # the blade: a fan of thin struts
+        parts.append(Tubes.along([[side * 150, 48, 112], [side * 160, 30, 150], [side * 162, 20, 190]], [20, 18, 13]))
+    return Tubes.join(parts)
+
+
+def shoulder_blades() -> Tubes:
+    """Scapulae with their spines in template mm: thin bone without marrow."""
+    parts = []
+    for side in (-1, 1):
+        for s in np.linspace(0, 1, 24):  # the blade: a fan of thin struts
             top = np.array([side * (92 + 42 * s), 96 - 44 * s, 92 - 2 * s])
             tip = np.array([side * 104, 102.0, -28])
-            parts.append(Tubes.along([top, (top + tip) / 2 + [side * 4, 2, 0], tip], [3.4, 2.4, 3.2]))
-        parts.append(Tubes.along([[side * 88, 108, 88], [side * 118, 96, 100], [side * 148, 58, 112]], [5, 5, 8]))
-        parts.append(Tubes.along([[side * 150, 48, 112], [side * 160, 30, 150], [side * 162, 20, 190]], [20, 18, 13]))
+            parts.append(Tubes.along([top, (top + tip) / 2 + [side * 4, 2, 0], tip], [2.6, 1.7, 2.2]))
+        parts.append(Tubes.along([[side * 88, 108, 88], [side * 118, 96, 100], [side * 148, 58, 112]], [4, 4, 6]))
     return Tubes.join(parts)
 
 
