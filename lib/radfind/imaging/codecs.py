@@ -55,9 +55,9 @@ def decode(data: bytes, layout: PixelLayout, instance: Instance) -> npt.NDArray:
         raise
     except Exception as error:  # each handler raises its own kinds
         problem = problem or error
-    syntax = UID(instance.syntax)
+    detail = (str(problem).strip().splitlines() or ["no detail"])[-1][:160]
     raise ImageError(
-        f"'{instance.source.shown}' cannot be decompressed ({syntax.name}): {str(problem).strip().splitlines()[-1][:160]}. "
+        f"'{instance.source.shown}' cannot be decompressed ({UID(instance.syntax).name}): {detail}. "
         "The pixels are damaged or the compression is not supported; export the series uncompressed."
     ) from problem
 

@@ -11,7 +11,7 @@ import math
 import warnings
 import zlib
 from collections.abc import Iterator
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,7 @@ import pydicom
 from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset
 from pydicom.filereader import read_preamble
+from pydicom.tag import BaseTag
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
 
 from radfind.errors import ImageError
@@ -46,8 +47,8 @@ _NEEDED = (
     "DiffusionBValue", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "ImagerPixelSpacing",
     "NominalScannedPixelSpacing", "SpacingBetweenSlices", "SequenceOfUltrasoundRegions", "Rows", "Columns",
     "NumberOfFrames", "SamplesPerPixel", "PlanarConfiguration", "BitsAllocated", "BitsStored", "HighBit",
-    "PixelRepresentation", "RescaleSlope", "RescaleIntercept", "RescaleType", "ModalityLUTSequence", "PixelPaddingValue",
-    "PixelPaddingRangeLimit", "PresentationLUTShape", "RedPaletteColorLookupTableDescriptor",
+    "PixelRepresentation", "RescaleSlope", "RescaleIntercept", "RescaleType", "ModalityLUTSequence",
+    "PixelPaddingValue", "PixelPaddingRangeLimit", "PresentationLUTShape", "RedPaletteColorLookupTableDescriptor",
     "GreenPaletteColorLookupTableDescriptor", "BluePaletteColorLookupTableDescriptor",
     "RedPaletteColorLookupTableData", "GreenPaletteColorLookupTableData", "BluePaletteColorLookupTableData",
     "SegmentedRedPaletteColorLookupTableData", "SegmentedGreenPaletteColorLookupTableData",
@@ -55,7 +56,7 @@ _NEEDED = (
     "FrameTime", "CineRate", "RecommendedDisplayFrameRate", "TotalPixelMatrixColumns", "TotalPixelMatrixRows",
 )  # fmt: skip
 
-_TAGS = [tag for keyword in (*KEPT, *_NEEDED) if (tag := tag_for_keyword(keyword)) is not None]
+_TAGS = [BaseTag(tag) for keyword in (*KEPT, *_NEEDED) if (tag := tag_for_keyword(keyword)) is not None]
 
 
 @dataclasses.dataclass(eq=False)
@@ -96,7 +97,7 @@ class Instance:
     def size(self) -> tuple[int, int]:
         return self.integer("Rows"), self.integer("Columns")
 
-    def open(self) -> io.BufferedIOBase:
+    def open(self) -> IO[bytes]:
         """The bytes that `pixel_offset` counts in."""
         return io.BytesIO(self.inflated) if self.inflated is not None else self.source.path.open("rb")
 
@@ -282,8 +283,9 @@ def _orthonormal(cosines: npt.NDArray[np.float64], instance: Instance) -> npt.ND
     lengths = np.linalg.norm(row), np.linalg.norm(column)
     if min(lengths) < 0.9 or max(lengths) > 1.1 or abs(row @ column) > 1e-2:
         raise ImageError(
-            f"'{instance.source.shown}' has an impossible ImageOrientationPatient ({', '.join(f'{c:g}' for c in cosines)}): "
-            "its two vectors must be of unit length and at right angles. Export the series again."
+            f"'{instance.source.shown}' has an impossible ImageOrientationPatient "
+            f"({', '.join(f'{c:g}' for c in cosines)}): its two vectors must be of unit length and at right angles. "
+            "Export the series again."
         )
     row = row / lengths[0]
     column = column - (column @ row) * row  # header values are rounded; the remainder is removed

@@ -9,10 +9,17 @@ import dataclasses
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import IO, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydicom.uid import UID, ExplicitVRBigEndian, ImplicitVRLittleEndian
+from pydicom.uid import (
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
 
 from radfind.errors import ImageError
 from radfind.imaging.codecs import decode
@@ -20,6 +27,10 @@ from radfind.imaging.dicom_header import Frame, Instance
 
 MAX_IMAGE_BYTES = 8 * 2**30
 """Largest image read, decoded: a 4000-slice 1024 x 1024 CT. More is refused rather than left to fill the memory."""
+
+_RAW_SYNTAXES = frozenset({
+    ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian,
+})  # fmt: skip
 
 WORKERS = min(8, os.cpu_count() or 1)
 
@@ -107,7 +118,8 @@ def locate(instance: Instance) -> PixelStore:
     if promised > MAX_IMAGE_BYTES:
         raise ImageError(
             f"'{name}' declares {instance.frame_count} frames of {layout.rows} x {layout.columns} pixels, "
-            f"{promised / 2**30:.0f} GB; at most {MAX_IMAGE_BYTES / 2**30:.0f} GB are read. If that is right, give a part of it."
+            f"{promised / 2**30:.0f} GB; at most {MAX_IMAGE_BYTES / 2**30:.0f} GB are read. If that is right, give a "
+            "part of it."
         )
     if instance.pixel_offset is None:
         raise ImageError(f"'{name}' has no pixel data. It is a header only or was cut short; export the series again.")
@@ -116,7 +128,7 @@ def locate(instance: Instance) -> PixelStore:
         file.seek(instance.pixel_offset)
         head = file.read(12)
         big = instance.syntax == ExplicitVRBigEndian
-        order = "big" if big else "little"
+        order: Literal["big", "little"] = "big" if big else "little"
         element = int.from_bytes(head[2:4], order)
         if instance.syntax == ImplicitVRLittleEndian or not head[4:6].isalpha():
             offset, length = instance.pixel_offset + 8, int.from_bytes(head[4:8], order)
@@ -125,32 +137,31 @@ def locate(instance: Instance) -> PixelStore:
         layout = dataclasses.replace(layout, is_float=element in (0x0008, 0x0009))
         if length == 0xFFFFFFFF:
             return PixelStore(instance, layout, offset, total - offset, _fragments(file, offset, total, instance))
-    if UID(instance.syntax).is_valid and UID(instance.syntax).is_transfer_syntax and UID(instance.syntax).is_compressed:
-        if instance.inflated is None:
-            raise ImageError(
-                f"'{name}' says it is compressed but its pixels are not. The file is damaged; export it again."
-            )
+    if instance.syntax not in _RAW_SYNTAXES:
+        raise ImageError(
+            f"'{name}' says it is compressed (transfer syntax {UID(instance.syntax).name[:64]}) but its pixels are not "
+            "packed as DICOM packs them. The file is damaged or of a private kind; export it again, uncompressed."
+        )
     if layout.photometric == "YBR_FULL_422":
         promised = promised * 2 // 3
     available = min(length, total - offset)
     if available < promised:
         raise ImageError(
-            f"'{name}' is cut short: its header promises {promised:,} bytes of pixels, {max(available, 0):,} are there. "
-            "Copy or export the series again."
+            f"'{name}' is cut short: its header promises {promised:,} bytes of pixels, {max(available, 0):,} are "
+            "there. Copy or export the series again."
         )
     return PixelStore(instance, layout, offset, available, None)
 
 
-def _fragments(file: object, offset: int, total: int, instance: Instance) -> tuple[tuple[tuple[int, int], ...], ...]:
+def _fragments(file: IO[bytes], offset: int, total: int, instance: Instance) -> tuple[tuple[tuple[int, int], ...], ...]:
     """Byte ranges of the items of encapsulated pixel data (PS3.5 A.4), grouped by frame."""
     items: list[tuple[int, int]] = []  # (start of data, length)
     position = offset
     table = b""
     complete = False
-    read = file  # typed loosely: BytesIO or a file
     while position + 8 <= total:
-        read.seek(position)  # type: ignore[attr-defined]
-        head = read.read(8)  # type: ignore[attr-defined]
+        file.seek(position)
+        head = file.read(8)
         length = int.from_bytes(head[4:8], "little")
         if head[:4] == b"\xfe\xff\xdd\xe0":
             complete = True
@@ -158,7 +169,7 @@ def _fragments(file: object, offset: int, total: int, instance: Instance) -> tup
         if head[:4] != b"\xfe\xff\x00\xe0" or position + 8 + length > total:
             break
         if position == offset:
-            table = read.read(length)  # type: ignore[attr-defined]
+            table = file.read(length)
         else:
             items.append((position + 8, length))
         position += 8 + length

@@ -37,7 +37,8 @@ class SeriesInfo:
 
     def __str__(self) -> str:
         title = f" '{self.description}'" if self.description else ""
-        return f"{self.modality or '??'}{title}, {self.count} x {self.size[0]} x {self.size[1]}, UID {self.uid or 'missing'}"
+        size = f"{self.count} x {self.size[0]} x {self.size[1]}"
+        return f"{self.modality or '??'}{title}, {size}, UID {self.uid or 'missing'}"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -92,7 +93,8 @@ def choose(found: Sequence[Series], wanted: str | None, instances: Sequence[Inst
     if not found:
         kinds = sorted({instance.text("Modality") or "unknown" for instance in instances})
         raise ImageError(
-            f"'{where}' holds DICOM files but no image with pixels (only: {', '.join(kinds)}). Give the image series itself."
+            f"'{where}' holds DICOM files but no image with pixels (only: {', '.join(kinds)}). Give the "
+            "image series itself."
         )
     if wanted is not None:
         for series in found:

@@ -72,7 +72,8 @@ def _locate_all(frames: Sequence[Frame], series: Series) -> dict[int, PixelStore
     total = sum(store.layout.frame_bytes * store.instance.frame_count for store in stores.values())
     if total > MAX_IMAGE_BYTES:
         raise ImageError(
-            f"{series.title} needs {total / 2**30:.0f} GB; at most {MAX_IMAGE_BYTES / 2**30:.0f} GB are read. Give a part of it."
+            f"{series.title} needs {total / 2**30:.0f} GB; at most {MAX_IMAGE_BYTES / 2**30:.0f} GB are read. "
+            "Give a part of it."
         )
     return stores
 
@@ -118,8 +119,9 @@ def _arrange(frames: list[Frame], stores: dict[int, PixelStore], layout: PixelLa
     if sectional:
         lost = [f for f in frames if f.position is None or f.orientation is None]
         raise ImageError(
-            f"{series.title} is {series.info.modality} but {len(lost)} of its {len(frames)} slices say nowhere where they "
-            f"lie (no ImagePositionPatient or ImageOrientationPatient): {names(lost)}. Export the original series."
+            f"{series.title} is {series.info.modality} but {len(lost)} of its {len(frames)} slices do not say "
+            f"where they lie (no ImagePositionPatient or ImageOrientationPatient): {names(lost)}. "
+            "Export the original series."
         )
     return flat_stack(frames, series.title)
 

@@ -64,13 +64,13 @@ def _explain(source: SourceFile, error: Exception) -> str:
     text = str(error)
     if "orthonormal" in text or "Non-orthogonal" in text:
         return (
-            f"'{source.shown}' is sheared: its axes are not at right angles (a tilted scan converted as it is). RadFind "
-            "does not straighten it, since that would invent voxels. Resample it first, e.g. in 3D Slicer."
+            f"'{source.shown}' is sheared: its axes are not at right angles (a tilted scan converted as it is). "
+            "RadFind does not straighten it, since that would invent voxels. Resample it first, e.g. in 3D Slicer."
         )
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return (
-        f"'{source.shown}' cannot be read ({(lines[-1] if lines else 'no detail')[:160]}). It is damaged, cut short, or not "
-        "what its name says. RadFind reads DICOM, NIfTI, NRRD, MHA, PNG and JPEG."
+        f"'{source.shown}' cannot be read ({(lines[-1] if lines else 'no detail')[:160]}). It is damaged, cut short, "
+        "or not what its name says. RadFind reads DICOM, NIfTI, NRRD, MHA, PNG and JPEG."
     )
 
 
@@ -79,8 +79,8 @@ def _check_size(reader: object, source: SourceFile) -> None:
     count = int(np.prod([float(n) for n in size])) * reader.GetNumberOfComponents()  # type: ignore[attr-defined]
     if count * 8 > 4 * MAX_IMAGE_BYTES:
         raise ImageError(
-            f"'{source.shown}' declares {' x '.join(map(str, size))} voxels, more than RadFind reads. If that is right, "
-            "give a part of it."
+            f"'{source.shown}' declares {' x '.join(map(str, size))} voxels, more than RadFind reads. If that is "
+            "right, give a part of it."
         )
 
 

@@ -52,9 +52,9 @@ def write_nrrd(path: Path, array: npt.NDArray, geometry: Geometry, fields: Mappi
     with path.open("wb") as file:
         file.write(("\n".join(lines) + "\n\n").encode())
         packer = zlib.compressobj(1, zlib.DEFLATED, _GZIP)
-        view = memoryview(np.ascontiguousarray(little)).cast("B")
+        view = np.ascontiguousarray(little).reshape(-1).view(np.uint8)
         for start in range(0, len(view), _CHUNK):
-            file.write(packer.compress(view[start : start + _CHUNK]))
+            file.write(packer.compress(view[start : start + _CHUNK].data))
         file.write(packer.flush())
 
 

@@ -88,7 +88,7 @@ def _scan(files: Sequence[SourceFile], progress: Progress) -> tuple[list[Instanc
                 progress.step(0.0, "Reading headers")
     if passed and (not instances or any(file.named for file in passed)):
         raise ImageError(_nothing(passed, passed[0].shown))
-    told = ()
+    told: tuple[str, ...] = ()
     if passed:
         shown = ", ".join(file.shown.name for file in passed[:3]) + (
             f" and {len(passed) - 3} more" if passed[3:] else ""
@@ -103,8 +103,8 @@ def _nothing(files: Sequence[SourceFile], where: Path) -> str:
         what = "is empty" if size == 0 else "is not an image that RadFind reads, whatever its name says"
         return f"'{files[0].shown}' {what}. Give a DICOM file or folder, or a NIfTI, NRRD, MHA, PNG or JPEG file."
     return (
-        f"None of the {len(files)} files in '{where}' is an image that RadFind reads. Give a folder of DICOM files, or a "
-        "NIfTI, NRRD, MHA, PNG or JPEG file."
+        f"None of the {len(files)} files in '{where}' is an image that RadFind reads. Give a folder of DICOM files, or "
+        "a NIfTI, NRRD, MHA, PNG or JPEG file."
     )
 
 
@@ -125,8 +125,8 @@ def _stack_pictures(files: list[SourceFile], modality: str | None) -> Volume:
     shapes = {volume.array.shape[1:] for volume in volumes}
     if len(shapes) > 1:
         raise ImageError(
-            f"The {len(files)} pictures are of different size or colour ({', '.join(map(str, sorted(shapes, key=str)))}). "
-            "Give pictures of one kind."
+            f"The {len(files)} pictures are of different size or colour "
+            f"({', '.join(map(str, sorted(shapes, key=str)))}). Give pictures of one kind."
         )
     array = np.concatenate([volume.array for volume in volumes])
     rows, columns = array.shape[1:3]

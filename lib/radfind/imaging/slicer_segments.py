@@ -29,11 +29,8 @@ def layers_of(
     layers = [np.zeros(shape, dtype)]
     where = []
     for value, mask in enumerate(masks, start=1):
-        for number, layer in enumerate(layers):
-            if not np.any(layer[mask]):
-                break
-        else:
-            number = len(layers)
+        number = next((n for n, layer in enumerate(layers) if not np.any(layer[mask])), len(layers))
+        if number == len(layers):
             layers.append(np.zeros(shape, dtype))
         layers[number][mask] = value
         where.append((number, value))
@@ -77,7 +74,7 @@ def terminology(segment: Segment) -> str:
     if concept is not None and concept.code is not None:
         category = _ANATOMY if concept.kind == "anatomy" else _ABNORMAL
         kind = (concept.code, concept.meaning or concept.english)
-        side = segment.finding.side if segment.finding is not None else None
+        side = segment.finding.place.side if segment.finding is not None else None
         if side is not None and concept.sided and concept.kind == "anatomy":
             modifier = _SIDES[side]
     parts = [

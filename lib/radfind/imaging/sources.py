@@ -136,7 +136,8 @@ def _unpack_member(file: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path, l
             if written > limit:
                 raise ImageError(
                     f"'{archive}' unpacks to far more than it could hold (stopped at '{member.filename[:100]}' after "
-                    f"{written / 2**20:.0f} MB): it looks like a decompression bomb. Unpack it by hand and give the folder."
+                    f"{written / 2**20:.0f} MB): it looks like a decompression bomb. Unpack it by hand and "
+                    "give the folder."
                 )
             sink.write(chunk)
     return written

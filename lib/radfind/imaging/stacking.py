@@ -114,7 +114,7 @@ def _common_orientation(frames: Sequence[Frame], series: str) -> npt.NDArray[np.
             "Give the files of one orientation only."
         )
     # The mean of many rounded copies of one value is nearer the truth than the first.
-    row, column = np.mean([frame.orientation for frame in frames], axis=0)
+    row, column = np.mean([f.orientation for f in frames if f.orientation is not None], axis=0)
     row = row / np.linalg.norm(row)
     column = column - (column @ row) * row
     return np.stack([row, column / np.linalg.norm(column)])
@@ -208,9 +208,9 @@ def _step(
         angle = np.degrees(np.arctan2(np.linalg.norm(drift[-1]), along[-1]))
         raise ImageError(
             f"{series} is tilted: its slices are stacked {angle:.1f} degrees off their normal (gantry tilt; from "
-            f"{ordered[0].label} to {ordered[-1].label} they shift sideways by {sideways.max():.1f} mm). Straightening it "
-            "would invent voxels, so it is refused. Resample it first, e.g. in 3D Slicer by loading it with acquisition "
-            "geometry regularization and hardening the transform, and give the resampled volume."
+            f"{ordered[0].label} to {ordered[-1].label} they shift sideways by {sideways.max():.1f} mm). Straightening "
+            "it would invent voxels, so it is refused. Resample it first, e.g. in 3D Slicer by loading it with "
+            "acquisition geometry regularization and hardening the transform, and give the resampled volume."
         )
     return step, warnings
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from pathlib import Path
 
@@ -57,10 +56,10 @@ def write_labelmap(segmentation: Segmentation, path: str | Path, volume: Volume)
             else:
                 labels: npt.NDArray = segmentation.labelmap()
                 _write_labels(labels[::-1] if volume.reversed_k else labels, draft, geometry)
-            os.replace(draft, target)
+            draft.replace(target)
     except OSError as error:
         raise InputError(
-            f"'{target}' cannot be written ({error.strerror or error}). Name a folder that exists and may be written to."
+            f"'{target}' cannot be written ({error.strerror or error}). Name a folder that exists and is writable."
         ) from error
     return target
 
