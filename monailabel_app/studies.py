@@ -21,8 +21,8 @@ from monailabel.interfaces.datastore import Datastore, DefaultLabelTag
 from monailabel.interfaces.exception import ImageNotFoundException, LabelNotFoundException
 
 from monailabel_app.labels import LabelStore, LabelVersion, checked_name, extension, write_atomically
-from radfind.errors import InputError
-from radfind.imaging import list_series
+from radfind.errors import ImageError, InputError
+from radfind.imaging import SeriesInfo, list_series
 
 logger = logging.getLogger(__name__)
 
@@ -66,10 +66,16 @@ class StudiesDatastore(Datastore):
         for file in sorted(self._root.iterdir()):
             if file.is_file() and file.name.lower().endswith(IMAGE_EXTENSIONS):
                 images[_image_id(file)] = file
-        for series in list_series(self._root, missing_ok=True):
+        for series in self._series():
             images[series.uid] = self._link(series.uid, series.files)
         with self._lock:
             self._images = images
+
+    def _series(self) -> list[SeriesInfo]:
+        try:
+            return list_series(self._root)
+        except ImageError:  # an empty folder is a datastore to be filled, not an error
+            return []
 
     def _link(self, uid: str, files: tuple[Path, ...]) -> Path:
         """A folder of links to exactly the files of one series, wherever they lie."""

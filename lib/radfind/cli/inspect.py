@@ -34,13 +34,16 @@ def info(
     if json:
         print_json(
             {
-                "series": [dataclasses.asdict(item) for item in listed],
+                "series": [
+                    {name: value for name, value in dataclasses.asdict(item).items() if name != "files"}
+                    for item in listed
+                ],
                 "volume": volume_to_wire(volume) if volume else None,
             }
         )
         return
     for item in listed:
-        print("  ".join(str(value) for value in dataclasses.asdict(item).values()))
+        print(item)
     if volume is None:
         print("Several series: add --series UID to describe one.")
         return

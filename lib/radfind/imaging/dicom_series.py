@@ -27,6 +27,7 @@ class SeriesInfo:
         modality: DICOM Modality.
         count: number of slices or frames.
         size: (rows, columns) of the first one.
+        files: its files; inside an archive, named as members of it.
     """
 
     uid: str
@@ -34,6 +35,7 @@ class SeriesInfo:
     modality: str
     count: int
     size: tuple[int, int]
+    files: tuple[Path, ...] = ()
 
     def __str__(self) -> str:
         title = f" '{self.description}'" if self.description else ""
@@ -74,6 +76,7 @@ def group(instances: Sequence[Instance], where: Path) -> list[Series]:
             modality=first.text("Modality"),
             count=sum(member.frame_count for member in members),
             size=first.size,
+            files=tuple(member.source.shown for member in members),
         )
         result.append((info, members))
     result.sort(key=lambda pair: -pair[0].count)

@@ -19,8 +19,15 @@ _GZIP = 31  # zlib's window bits for a gzip wrapper; unlike the gzip module it s
 _CHUNK = 2**24
 
 
-def write_nrrd(path: Path, array: npt.NDArray, geometry: Geometry, fields: Mapping[str, str] | None = None) -> None:
-    """Write `array`, (k, j, i) or (layer, k, j, i), gzip-compressed, in LPS space.
+def write_nrrd(
+    path: Path,
+    array: npt.NDArray,
+    geometry: Geometry,
+    fields: Mapping[str, str] | None = None,
+    *,
+    compress: bool = True,
+) -> None:
+    """Write `array`, (k, j, i) or (layer, k, j, i), in LPS space; gzip-compressed unless asked not to be.
 
     Arguments:
         geometry: of the last three axes; sheared ones are kept exactly.
@@ -42,7 +49,7 @@ def write_nrrd(path: Path, array: npt.NDArray, geometry: Geometry, fields: Mappi
         f"space directions: {' '.join(directions)}",
         f"kinds: {' '.join(kinds)}",
         "endian: little",
-        "encoding: gzip",
+        f"encoding: {'gzip' if compress else 'raw'}",
         f"space origin: {_vector(geometry.affine[:3, 3])}",
     ]
     for key, value in (fields or {}).items():
@@ -51,6 +58,9 @@ def write_nrrd(path: Path, array: npt.NDArray, geometry: Geometry, fields: Mappi
     little = array.astype(array.dtype.newbyteorder("<"), copy=False)
     with path.open("wb") as file:
         file.write(("\n".join(lines) + "\n\n").encode())
+        if not compress:
+            file.write(np.ascontiguousarray(little).data)
+            return
         packer = zlib.compressobj(1, zlib.DEFLATED, _GZIP)
         view = np.ascontiguousarray(little).reshape(-1).view(np.uint8)
         for start in range(0, len(view), _CHUNK):

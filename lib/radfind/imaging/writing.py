@@ -21,12 +21,12 @@ SUFFIXES = (".seg.nrrd", ".nrrd", ".nii.gz", ".nii", ".mha")
 _ORTHONORMAL = 1e-4
 
 
-def write_labelmap(segmentation: Segmentation, path: str | Path, volume: Volume) -> Path:
+def write_labelmap(segmentation: Segmentation, path: str | Path, volume: Volume, *, compress: bool = True) -> Path:
     """Write `segmentation` to `path`; the suffix decides the format.
 
     ``.seg.nrrd`` keeps overlapping segments apart (in layers) and carries names, colours and terminology for 3D
     Slicer. The others hold one labelmap, values 1..N in the order of the segments; where segments overlap the later
-    one wins. All but ``.nii`` are compressed. The grid is that of the image file or series `volume` came from: where
+    one wins. All but ``.nii`` are compressed unless `compress` is off. The grid is that of the image file or series `volume` came from: where
     loading reversed the slice order (`Volume.reversed_k`), it is put back. The file appears whole or not at all.
 
     Returns:
@@ -52,10 +52,10 @@ def write_labelmap(segmentation: Segmentation, path: str | Path, volume: Volume)
             # Written beside the target, then renamed: a reader never sees half a file.
             draft = Path(folder) / f"labelmap{suffix}"
             if suffix == ".seg.nrrd":
-                _write_segments(segmentation, draft, geometry, backwards=volume.reversed_k)
+                _write_segments(segmentation, draft, geometry, backwards=volume.reversed_k, compress=compress)
             else:
                 labels: npt.NDArray = segmentation.labelmap()
-                _write_labels(labels[::-1] if volume.reversed_k else labels, draft, geometry)
+                _write_labels(labels[::-1] if volume.reversed_k else labels, draft, geometry, compress=compress)
             draft.replace(target)
     except OSError as error:
         raise InputError(
@@ -64,16 +64,18 @@ def write_labelmap(segmentation: Segmentation, path: str | Path, volume: Volume)
     return target
 
 
-def _write_segments(segmentation: Segmentation, path: Path, geometry: Geometry, *, backwards: bool) -> None:
+def _write_segments(
+    segmentation: Segmentation, path: Path, geometry: Geometry, *, backwards: bool, compress: bool
+) -> None:
     masks = [segment.mask[::-1] if backwards else segment.mask for segment in segmentation.segments]
     layers, where = layers_of(masks, geometry.shape)
     fields = segment_fields(segmentation.segments, masks, where)
-    write_nrrd(path, layers if len(layers) > 1 else layers[0], geometry, fields)
+    write_nrrd(path, layers if len(layers) > 1 else layers[0], geometry, fields, compress=compress)
 
 
-def _write_labels(labels: npt.NDArray, path: Path, geometry: Geometry) -> None:
+def _write_labels(labels: npt.NDArray, path: Path, geometry: Geometry, *, compress: bool) -> None:
     if suffix_of(path) == ".nrrd":
-        write_nrrd(path, labels, geometry)
+        write_nrrd(path, labels, geometry, compress=compress)
         return
     import SimpleITK as sitk
 
@@ -87,6 +89,6 @@ def _write_labels(labels: npt.NDArray, path: Path, geometry: Geometry) -> None:
     image.SetOrigin(geometry.origin)
     image.SetDirection(direction.ravel().tolist())
     try:
-        sitk.WriteImage(image, str(path), useCompression=suffix_of(path) != ".nii", compressionLevel=1)
+        sitk.WriteImage(image, str(path), useCompression=compress and suffix_of(path) != ".nii", compressionLevel=1)
     except RuntimeError as error:  # SimpleITK's only exception: here a full disk
         raise OSError(str(error).strip().splitlines()[-1]) from error

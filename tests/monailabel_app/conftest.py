@@ -1,0 +1,58 @@
+"""One real server, started on loopback, over a folder with a DICOM phantom and a NIfTI file."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import SimpleITK as sitk
+
+from radfind.client import RadFindClient
+from radfind.phantom import LesionSpec, Phantom, make_phantom, write_dicom
+
+
+class Server:
+    """A running server: its address, the phantom it holds, and the ids of its images."""
+
+    def __init__(self, url: str, phantom: Phantom, folder: Path) -> None:
+        self.url = url
+        self.phantom = phantom
+        self.folder = folder
+        self.client = RadFindClient(url)
+        self.series = ""
+        self.nifti = "second"
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    pytest.importorskip("monailabel", reason="the server extra is not installed")
+    folder = tmp_path_factory.mktemp("studies")
+    phantom = make_phantom(
+        seed=4101, lesions=(LesionSpec("solid_nodule", "right", "upper", 16.0),), shape=(64, 160, 160)
+    )
+    scan = folder / "series-a"
+    scan.mkdir()
+    write_dicom(phantom.volume, scan)
+    image = sitk.GetImageFromArray(phantom.volume.array)
+    image.SetSpacing(phantom.volume.geometry.spacing[::-1])
+    image.SetOrigin(phantom.volume.geometry.origin)
+    sitk.WriteImage(image, str(folder / "second.nii.gz"))
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    log = tmp_path_factory.mktemp("log") / "server.log"
+    command = [sys.executable, "-m", "radfind.cli", "serve", "--studies", str(folder), "--port", str(port)]
+    with log.open("w") as file:
+        process = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT)
+        try:
+            running = Server(f"http://127.0.0.1:{port}", phantom, folder)
+            running.client.wait_until_ready(alive=lambda: process.poll() is None)
+            running.series = next(image for image in running.client.images() if image != running.nifti)
+            yield running
+        finally:
+            process.terminate()
+            process.wait(timeout=30)
