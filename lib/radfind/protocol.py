@@ -272,13 +272,15 @@ def verdicts_to_wire(verdicts: tuple[Verdict, ...], *, masks: bool = False) -> d
 
 
 def segmentation_to_wire(segmentation: Segmentation, *, masks: bool = False) -> dict[str, Any]:
-    """Everything but the voxels: label k of the labelmap is the k-th entry of ``segments`` (1-based)."""
+    """Label k of the labelmap is the k-th entry of ``segments`` (1-based); the voxels themselves come with `masks`."""
     voxel_ml = segmentation.geometry.voxel_volume / 1000.0
     segments = []
     for label, segment in enumerate(segmentation.segments, start=1):
         voxels = int(np.count_nonzero(segment.mask))
+        packed = {"mask": WireMask.pack(segment.mask).model_dump()} if masks else {}
         segments.append(
             {
+                **packed,
                 "label": label,
                 "name": segment.name,
                 "concept": concept_to_wire(segment.concept),

@@ -15,7 +15,8 @@ from radfind.language.concepts import Concept
 from radfind.language.findings import Finding, ImageReference, Place, Span
 from radfind.language.lexicon import Lexicon, default_lexicon
 from radfind.protocol import WireMask
-from radfind.results import Evidence, RankedSlice, Ranking, Verdict
+from radfind.results import Evidence, RankedSlice, Ranking, Segment, Segmentation, Verdict
+from radfind.volume import Geometry
 
 
 def ranking_from_wire(data: Mapping[str, Any], shape: tuple[int, int, int]) -> Ranking:
@@ -59,6 +60,31 @@ def verdicts_from_wire(data: Mapping[str, Any], shape: tuple[int, int, int]) -> 
             engine=item["engine"],
         )
         for item in data["verdicts"]
+    )
+
+
+def segmentation_from_wire(data: Mapping[str, Any], geometry: Geometry) -> Segmentation:
+    """The segments of a reply that was asked for with ``masks``, on the grid of the volume asked about."""
+    segments = tuple(
+        Segment(
+            name=item["name"],
+            mask=WireMask.model_validate(item["mask"]).unpack(geometry.shape),
+            concept=concept_from_wire(item["concept"]) if item["concept"] else None,
+            color=_color(item["color"]),
+            score=float(item["score"]),
+            prompt=item["prompt"],
+            finding=finding_from_wire(item["finding"]) if item["finding"] else None,
+            evidence=tuple(evidence_from_wire(e, geometry.shape) for e in item["evidence"]),
+        )
+        for item in data["segments"]
+    )
+    return Segmentation(
+        geometry=geometry,
+        segments=segments,
+        not_found=tuple(data["not_found"]),
+        not_supported=tuple(data["not_supported"]),
+        engine=data["engine"],
+        notes=tuple(data["notes"]),
     )
 
 
@@ -130,6 +156,10 @@ def _span(data: Mapping[str, Any] | None) -> Span | None:
 
 def _required_span(data: Mapping[str, Any]) -> Span:
     return Span(int(data["start"]), int(data["stop"]), data["text"])
+
+
+def _color(values: Any) -> tuple[int, int, int]:
+    return int(values[0]), int(values[1]), int(values[2])
 
 
 def _triple(values: Any) -> tuple[float, float, float] | None:

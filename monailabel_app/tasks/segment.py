@@ -38,7 +38,7 @@ class SegmentTask(RadFindTask):
             volumes,
             type="segmentation",
             description="Outline what a phrase or report names",
-            config={"text": "both lungs", "result_extension": ".nrrd", "result_compress": True},
+            config={"text": "both lungs", "result_extension": ".nrrd", "result_compress": True, "masks": False},
         )
 
     def __call__(self, request: dict[str, Any]) -> tuple[str | None, dict[str, Any]]:
@@ -54,6 +54,6 @@ class SegmentTask(RadFindTask):
         )
         file = result_file(extension)
         write_labelmap(segmentation, file, volume, compress=option(request, "result_compress", True))
-        wire = segmentation_to_wire(segmentation)
+        wire = segmentation_to_wire(segmentation, masks=option(request, "masks", False))
         names = {entry["name"]: entry["label"] for entry in wire["segments"]}
         return str(file), {**wire, "label_names": names, "volume": volume_to_wire(volume)}

@@ -15,9 +15,8 @@ from radfind.client import RadFindClient
 from radfind.errors import EngineError, InputError
 from radfind.exports.gallery import write_gallery
 from radfind.exports.table import finding_rows, write_measurements
-from radfind.imaging.writing import read_segments
 from radfind.volume import Volume
-from radfind.wire_results import ranking_from_wire, verdicts_from_wire
+from radfind.wire_results import ranking_from_wire, segmentation_from_wire, verdicts_from_wire
 
 PHANTOM_SEED = 7
 """The demo's patient. Any seed works; a fixed one makes two people see the same page."""
@@ -45,16 +44,21 @@ def run_demo(dicom: Path | None, report: Path | None, output: Path) -> None:
         image = _image_of(client, volume, scan)
         print("3/4  Asking: segment, rank, verify")
         files = {name: output / name for name in ("segmentation.seg.nrrd", "bookmarks.mrk.json")}
-        client.ask_file(
-            "radfind_segment", image, files["segmentation.seg.nrrd"], text=text, result_extension=".seg.nrrd"
+        reply = client.ask_file(
+            "radfind_segment",
+            image,
+            files["segmentation.seg.nrrd"],
+            text=text,
+            result_extension=".seg.nrrd",
+            masks=True,
         )
+        segmentation = segmentation_from_wire(reply, volume.geometry)
         client.ask_file("radfind_bookmarks", image, files["bookmarks.mrk.json"], text=text)
         ranking = ranking_from_wire(
             client.ask("radfind_rank", image, text=text, top_k=40, masks=True), volume.geometry.shape
         )
         verdicts = verdicts_from_wire(client.ask("radfind_verify", image, text=text, masks=True), volume.geometry.shape)
     print("4/4  Writing the page and the table")
-    segmentation = read_segments(files["segmentation.seg.nrrd"], volume)
     write_measurements(output / "measurements.csv", finding_rows(volume, segmentation, verdicts))
     page = output / "report.html"
     write_gallery(page, volume=volume, text=text, verdicts=verdicts, ranking=ranking, segmentation=segmentation)
