@@ -34,6 +34,11 @@ _GDCM_SYNTAXES = frozenset({
     "1.2.840.10008.1.2.5",
 })  # fmt: skip
 
+CODED_SYNTAXES = _GDCM_SYNTAXES | {
+    "1.2.840.10008.1.2.4.201", "1.2.840.10008.1.2.4.202", "1.2.840.10008.1.2.4.203",
+}  # fmt: skip
+"""Transfer syntaxes of compressed images that can be decoded: those of GDCM, and High-Throughput JPEG 2000."""
+
 
 def decode(data: bytes, layout: PixelLayout, instance: Instance) -> npt.NDArray:
     """Stored values of one compressed frame: (rows, columns), or (rows, columns, 3) RGB.

@@ -14,7 +14,6 @@ from typing import IO, Literal
 import numpy as np
 import numpy.typing as npt
 from pydicom.uid import (
-    UID,
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
@@ -22,7 +21,7 @@ from pydicom.uid import (
 )
 
 from radfind.errors import ImageError
-from radfind.imaging.codecs import decode
+from radfind.imaging.codecs import CODED_SYNTAXES, decode
 from radfind.imaging.dicom_header import Frame, Instance
 
 MAX_IMAGE_BYTES = 8 * 2**30
@@ -31,6 +30,8 @@ MAX_IMAGE_BYTES = 8 * 2**30
 _RAW_SYNTAXES = frozenset({
     ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian,
 })  # fmt: skip
+
+_ONE_SAMPLE = frozenset({"MONOCHROME1", "MONOCHROME2", "PALETTE COLOR"})
 
 WORKERS = min(8, os.cpu_count() or 1)
 
@@ -94,6 +95,12 @@ def layout_of(instance: Instance) -> PixelLayout:
             f"'{instance.source.shown}' keeps its values in unusual bits (HighBit {high} with BitsStored {stored}), "
             "which DICOM no longer allows and RadFind does not read. Export the series again."
         )
+    photometric = instance.text("PhotometricInterpretation").upper() or ("RGB" if samples == 3 else "MONOCHROME2")
+    if (photometric in _ONE_SAMPLE) != (samples == 1):
+        raise ImageError(
+            f"'{instance.source.shown}' calls its pixels {photometric[:16]} but gives them {samples} value"
+            f"{'s' if samples > 1 else ''} each. The file is damaged; export the series again."
+        )
     return PixelLayout(
         rows,
         columns,
@@ -102,7 +109,7 @@ def layout_of(instance: Instance) -> PixelLayout:
         stored,
         signed=instance.integer("PixelRepresentation") == 1,
         planar=instance.integer("PlanarConfiguration") == 1,
-        photometric=instance.text("PhotometricInterpretation").upper() or ("RGB" if samples == 3 else "MONOCHROME2"),
+        photometric=photometric,
     )
 
 
@@ -135,12 +142,12 @@ def locate(instance: Instance) -> PixelStore:
         else:
             offset, length = instance.pixel_offset + 12, int.from_bytes(head[8:12], order)
         layout = dataclasses.replace(layout, is_float=element in (0x0008, 0x0009))
-        if length == 0xFFFFFFFF:
+        if length == 0xFFFFFFFF and instance.syntax in CODED_SYNTAXES:
             return PixelStore(instance, layout, offset, total - offset, _fragments(file, offset, total, instance))
     if instance.syntax not in _RAW_SYNTAXES:
         raise ImageError(
-            f"'{name}' says it is compressed (transfer syntax {UID(instance.syntax).name[:64]}) but its pixels are not "
-            "packed as DICOM packs them. The file is damaged or of a private kind; export it again, uncompressed."
+            f"'{name}' names a transfer syntax ({instance.syntax[:64]}) that RadFind cannot read or that does not fit its "
+            "pixels. The file is damaged, a video, or of a private kind; export it again, uncompressed."
         )
     if layout.photometric == "YBR_FULL_422":
         promised = promised * 2 // 3

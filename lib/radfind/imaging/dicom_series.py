@@ -8,6 +8,7 @@ from pathlib import Path
 
 from radfind.errors import ImageError
 from radfind.imaging.dicom_header import Frame, Instance, frames_of
+from radfind.imaging.dicom_pixels import locate
 
 # Objects that may carry pixels or sit beside images but are no images themselves.
 _NOT_IMAGES = frozenset({
@@ -60,13 +61,20 @@ class Series:
 
 
 def group(instances: Sequence[Instance], where: Path) -> list[Series]:
-    """Image series among the files, most slices first; reports, plans and segmentations are passed over."""
+    """Image series among the files, most slices first; reports, plans and segmentations are passed over.
+
+    Raises:
+        ImageError: a multi-frame file is damaged.
+    """
     grouped: dict[str, list[Instance]] = {}
     for instance in instances:
         if instance.text("Modality") not in _NOT_IMAGES:
             grouped.setdefault(instance.text("SeriesInstanceUID"), []).append(instance)
     result = []
     for uid, members in grouped.items():
+        for member in members:
+            if member.frame_count > 1:
+                locate(member)  # a header that promises a million frames is caught before they are listed
         first = next((m for m in members if m.pixel_offset is not None), None)
         if first is None:
             continue

@@ -116,7 +116,7 @@ def _arrange(frames: list[Frame], stores: dict[int, PixelStore], layout: PixelLa
             thickness=thickness[0] if thickness and thickness[0] > 0 else None,
             same_pixels=same_pixels,
         )
-    if sectional:
+    if sectional and len(frames) > 1:  # one image is at least itself; several would be in no known order
         lost = [f for f in frames if f.position is None or f.orientation is None]
         raise ImageError(
             f"{series.title} is {series.info.modality} but {len(lost)} of its {len(frames)} slices do not say "

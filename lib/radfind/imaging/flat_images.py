@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from radfind.imaging.dicom_header import Frame, Instance, floats, value_of
+from radfind.imaging.photometric import SECTIONAL
 from radfind.imaging.stacking import Stack
 from radfind.volume import Geometry
 
@@ -20,6 +21,8 @@ def flat_stack(frames: Sequence[Frame], title: str) -> Stack:
     spacing, source = _pixel_size(ordered[0])
     if source:
         warnings.append(source)
+    if ordered[0].instance.text("Modality") in SECTIONAL:
+        warnings.append("The slice does not say where it lies in the patient: left, right and position are unknown.")
     if len(ordered) > 1:
         warnings.append(
             f"The {len(ordered)} images have no place in the patient: the slice axis counts images, not mm."
