@@ -95,6 +95,7 @@ class Anatomy:
         sides = lungs.split(self._aerated, view.spacing, left_half)
         out = np.zeros_like(sides)
         lateral = np.abs(self._x - self._middle) > MEDIASTINUM_MM
+        lateral &= self._cage.any(axis=(1, 2))[:, None, None]
         for side in (lungs.RIGHT, lungs.LEFT):
             other = (sides > 0) & (sides != side)
             wall = ~self._cage & lateral & (left_half == (side == lungs.LEFT))

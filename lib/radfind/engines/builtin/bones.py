@@ -6,14 +6,21 @@ import cc3d
 import fill_voids
 import numpy as np
 import numpy.typing as npt
+from scipy import ndimage
 
-from radfind.engines.builtin.grid import Mask, Overview, Spacing, box_of, close, depth, dilate
+from radfind.engines.builtin.grid import Mask, Overview, Spacing, box_of, close, depth, dilate, erode
 from radfind.engines.builtin.thorax import enclosed
 
 # Cortical bone measures 300-1900 HU, spongy bone 100-300 (Schreiber et al., J Bone Joint Surg Am 2011;93:1057);
 # soft tissue without contrast stays below 100.
 BONE_HU = 160.0
 CORTEX_HU = 300.0
+# Spongy bone thinned by partial volume or age, believed only beside sure bone.
+SPONGY_HU = 110.0
+SPONGY_MM = 6.0
+SMOOTHING_MM = 1.5
+SOFT_HU = 50.0
+EDGE_SHARE = 0.2
 # Gaps in a cortex thinned by partial volume, and the trabecular space between shells.
 CLOSING_MM = 4.0
 # Marrow: spongy bone above soft tissue, or fat.
@@ -39,10 +46,17 @@ def find_bones(hu: npt.NDArray[np.float32], spacing: Spacing, body: Mask) -> Mas
     keep = (sizes >= MINIMUM_ML) & (cortex >= 0.05)
     keep[0] = False
     bone = keep[labels]
-    closed = close(bone, CLOSING_MM, spacing)
-    bone |= closed & ((hu > MARROW_HU) | (hu < -30.0)) & (hu > -200.0)
-    shell = close(bone, CLOSING_MM, spacing)
-    return bone | (enclosed(shell, hu > -200.0) & body) | _shafts(hu, bone, float(spacing[1] * spacing[2]))
+    smooth = ndimage.gaussian_filter(hu, [SMOOTHING_MM / s for s in spacing])
+    solid = bone | ((smooth > SPONGY_HU) & dilate(bone, SPONGY_MM, spacing) & body)
+    shell = close(solid, CLOSING_MM, spacing)
+    solid |= enclosed(shell, hu > -200.0) & body
+    solid |= shell & ((hu > MARROW_HU) | (hu < -30.0)) & (hu > -200.0)
+    solid |= _shafts(hu, solid, float(spacing[1] * spacing[2]))
+    # The rim of what was added may be cortex blurred into its surroundings: it must reach a share of the cortex's peak.
+    size = [2 * max(1, round(3.0 / s)) + 1 for s in spacing]
+    peak = ndimage.maximum_filter(hu, size=size)
+    rim = solid & (hu > SOFT_HU + EDGE_SHARE * (peak - SOFT_HU))
+    return bone | rim | erode(solid, 1.01 * min(spacing), spacing)
 
 
 def _shafts(hu: npt.NDArray[np.float32], bone: Mask, pixel_mm2: float) -> Mask:
@@ -71,7 +85,10 @@ def refine(hu: npt.NDArray[np.int16], view: Overview, coarse: Mask) -> Mask:
     near[box] = dilate(coarse[box], 1.01 * max(view.spacing), view.spacing)
     full = view.full_box(box)
     surface = view.up_box(near, box) & (hu[full] > 200)
-    out[full] = surface | (view.up_smooth(coarse, full) & (hu[full] > -200))
+    inside = np.zeros_like(coarse)
+    inside[box] = erode(coarse[box], 1.01 * min(view.spacing), view.spacing)
+    marrow = view.up_box(inside, box) & (hu[full] > -200)
+    out[full] = surface | marrow | (view.up_smooth(coarse, full) & (hu[full] > SPONGY_HU))
     return out
 
 
@@ -95,9 +112,9 @@ def _lumens(hu: npt.NDArray[np.float32], dense: Mask, spacing: Spacing) -> Mask:
         rim = near & ~dilate(core, 1.5, spacing) & dense[box]
         values = hu[box][core]
         level = float(np.median(values))
-        if rim.any() and np.percentile(hu[box][rim], 75) > level + 40.0:
+        if rim.any() and np.percentile(hu[box][rim], 75) > level + 25.0:
             continue
-        if float(values.std()) > 90.0 or level > 1200.0:
+        if float(values.std()) > 40.0 or level > 1200.0:
             continue  # uneven: spongy bone; brighter than any contrast: compact bone or metal
         out[box] |= dilate(core, 6.0, spacing) & (hu[box] < level + 120.0)
     return out & dense
