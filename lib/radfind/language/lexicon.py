@@ -18,7 +18,7 @@ import functools
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import ahocorasick
 
@@ -28,6 +28,9 @@ from radfind.language.normal import is_chinese, normalise
 from radfind.language.variants import english_variants
 
 _DATA = Path(__file__).parent / "data"
+
+_Candidate: TypeAlias = tuple[int, int, Concept | None]
+"""Normalised start and stop of a wording, and what it names."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,9 +43,9 @@ class Match:
 
 @dataclasses.dataclass(frozen=True)
 class _Pattern:
-    """One normalised wording: its concept, and the exact spellings it is limited to (empty: any case)."""
+    """One normalised wording: its concept (None: a decoy), and the exact spellings it is limited to (empty: any)."""
 
-    concept: Concept
+    concept: Concept | None
     length: int
     exact: tuple[str, ...] = ()
 
@@ -56,6 +59,7 @@ class Lexicon:
         concepts: the concepts; a term may belong to one of them only.
         specialisations: general finding id -> {site id: the finding's id when it is at that site}.
         region_defaults: body region -> {general finding id: the finding's id when the text names no site}.
+        decoys: phrases that contain a term but name nothing in the image ("lung window", "肝功能").
         common_words: lower-case words that `suggest` never corrects.
 
     Raises:
@@ -67,6 +71,7 @@ class Lexicon:
         concepts: Sequence[Concept],
         specialisations: Mapping[str, Mapping[str, str]] | None = None,
         region_defaults: Mapping[str, Mapping[str, str]] | None = None,
+        decoys: Sequence[str] = (),
         common_words: frozenset[str] = frozenset(),
     ) -> None:
         self._concepts = {concept.id: concept for concept in concepts}
@@ -80,6 +85,8 @@ class Lexicon:
         for concept in concepts:
             for term in (concept.english, concept.chinese, *concept.terms):
                 self._add(term, concept)
+        for decoy in decoys:
+            self._add(decoy, None)
         self._automaton = ahocorasick.Automaton()
         for key, pattern in self._patterns.items():
             self._automaton.add_word(key, pattern)
@@ -111,7 +118,7 @@ class Lexicon:
         of two equal covers the one naming more findings wins ("肺门" + "淋巴结肿大", not "肺门淋巴结" + rest).
         """
         normal = normalise(text)
-        found: list[tuple[int, int, Concept]] = []
+        found: list[_Candidate] = []
         if self._patterns:
             for last, pattern in self._automaton.iter(normal.text):
                 start, stop = last + 1 - pattern.length, last + 1
@@ -123,6 +130,8 @@ class Lexicon:
                 found.append((start, stop, pattern.concept))
         matches = []
         for start, stop, concept in _best_cover(found):
+            if concept is None:
+                continue
             begin, end = normal.original(start, stop)
             matches.append(Match(concept, Span(begin, end, text[begin:end])))
         return matches
@@ -154,7 +163,8 @@ class Lexicon:
         near.sort(key=lambda item: (item[1], item[0][:1] != key[:1], len(item[0]), item[0]))
         seen: dict[str, str] = {}
         for candidate, _, _ in near:
-            seen.setdefault(self._patterns[candidate].concept.id, candidate)
+            if (concept := self._patterns[candidate].concept) is not None:
+                seen.setdefault(concept.id, candidate)
         return tuple(seen.values())[:limit]
 
     def is_a(self, concept: Concept | str, ancestor: str) -> bool:
@@ -202,10 +212,10 @@ class Lexicon:
                 if unknown := sorted(name for name in names if name not in self):
                     raise ValueError(f"Relations of {outer} refer to unknown ids {unknown}.")
 
-    def _add(self, term: str, concept: Concept) -> None:
+    def _add(self, term: str, concept: Concept | None) -> None:
         if term.startswith("="):
             plain = term[1:]
-            forms = {normalise(form).text: (form,) for form in (plain, plain + "s")}
+            forms: dict[str, tuple[str, ...]] = {normalise(form).text: (form,) for form in (plain, plain + "s")}
         elif term.isascii():
             forms = dict.fromkeys(english_variants(term.lower()), ())
         else:
@@ -214,8 +224,9 @@ class Lexicon:
             known = self._patterns.get(key)
             if known is None:
                 self._patterns[key] = _Pattern(concept, len(key), exact)
-            elif known.concept.id != concept.id:
-                raise ValueError(f"The term {key!r} names both {known.concept.id} and {concept.id}.")
+            elif known.concept is not concept:
+                owners = [owner.id if owner else "a decoy" for owner in (known.concept, concept)]
+                raise ValueError(f"The term {key!r} names both {' and '.join(owners)}.")
 
     @functools.cached_property
     def _single_words(self) -> dict[str, _Pattern]:
@@ -237,7 +248,7 @@ def _latin(character: str) -> bool:
     return character.isalnum() and not is_chinese(character)
 
 
-def _best_cover(found: list[tuple[int, int, Concept]]) -> list[tuple[int, int, Concept]]:
+def _best_cover(found: list[_Candidate]) -> list[_Candidate]:
     """Weighted interval scheduling: most characters covered, then fewest matches, then most findings."""
     found.sort(key=lambda item: (item[1], item[0]))
     stops = [stop for _, stop, _ in found]
@@ -247,9 +258,9 @@ def _best_cover(found: list[tuple[int, int, Concept]]) -> list[tuple[int, int, C
         before = bisect.bisect_right(stops, start, 0, index)
         previous.append(before)
         covered, count, findings = best[before]
-        take = (covered + stop - start, count - 1, findings + (concept.kind == "finding"))
+        take = (covered + stop - start, count - 1, findings + (concept is not None and concept.kind == "finding"))
         best.append(max(take, best[-1]))
-    chosen: list[tuple[int, int, Concept]] = []
+    chosen: list[_Candidate] = []
     index = len(found)
     while index > 0:
         if best[index] == best[index - 1]:
@@ -261,8 +272,8 @@ def _best_cover(found: list[tuple[int, int, Concept]]) -> list[tuple[int, int, C
 
 
 def _concept(entry: Mapping[str, Any], defaults: Mapping[str, Any]) -> Concept:
-    values: dict[str, Any] = {**defaults, **entry}
-    return Concept(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
+    values: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in {**defaults, **entry}.items()}
+    return Concept(**values)
 
 
 @functools.cache
@@ -274,4 +285,6 @@ def default_lexicon() -> Lexicon:
         concepts += [_concept(entry, content["defaults"]) for entry in content["concepts"]]
     relations = json.loads((_DATA / "relations.json").read_text("utf-8"))
     words = json.loads((_DATA / "common_words.json").read_text("utf-8"))
-    return Lexicon(concepts, relations["specialisations"], relations["region_defaults"], frozenset(words))
+    return Lexicon(
+        concepts, relations["specialisations"], relations["region_defaults"], relations["decoys"], frozenset(words)
+    )
