@@ -146,8 +146,8 @@ def locate(instance: Instance) -> PixelStore:
             return PixelStore(instance, layout, offset, total - offset, _fragments(file, offset, total, instance))
     if instance.syntax not in _RAW_SYNTAXES:
         raise ImageError(
-            f"'{name}' names a transfer syntax ({instance.syntax[:64]}) that RadFind cannot read or that does not fit its "
-            "pixels. The file is damaged, a video, or of a private kind; export it again, uncompressed."
+            f"'{name}' names a transfer syntax ({instance.syntax[:64]}) that RadFind cannot read or that does not fit "
+            "its pixels. The file is damaged, a video, or of a private kind; export it again, uncompressed."
         )
     if layout.photometric == "YBR_FULL_422":
         promised = promised * 2 // 3

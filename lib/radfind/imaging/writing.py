@@ -26,8 +26,9 @@ def write_labelmap(segmentation: Segmentation, path: str | Path, volume: Volume,
 
     ``.seg.nrrd`` keeps overlapping segments apart (in layers) and carries names, colours and terminology for 3D
     Slicer. The others hold one labelmap, values 1..N in the order of the segments; where segments overlap the later
-    one wins. All but ``.nii`` are compressed unless `compress` is off. The grid is that of the image file or series `volume` came from: where
-    loading reversed the slice order (`Volume.reversed_k`), it is put back. The file appears whole or not at all.
+    one wins. All but ``.nii`` are compressed unless `compress` is off. The grid is that of the image file or series
+    `volume` came from: where loading reversed the slice order (`Volume.reversed_k`), it is put back. The file appears
+    whole or not at all.
 
     Returns:
         The path written.
