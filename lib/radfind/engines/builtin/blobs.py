@@ -7,8 +7,8 @@ import dataclasses
 import numpy as np
 import numpy.typing as npt
 
-from radfind.engines.builtin.field import LungField
 from radfind.engines.builtin.boxes import downsample
+from radfind.engines.builtin.field import LungField
 
 _LEVELS: tuple[tuple[int, tuple[float, ...]], ...] = (
     (1, (1.0, 1.5, 2.2)),
@@ -52,8 +52,6 @@ def find_blobs(field: LungField) -> list[Blob]:
     hardly to tubes (vessels) and sheets (fissures). Outside the field everything is set to normal lung, so the chest
     wall does not answer.
     """
-    import SimpleITK as sitk
-
     inside = field.field > 0
     values = np.where(inside, np.clip(field.work, -1000.0, 100.0), field.background).astype(np.float32)
     reach = min(_BORDER, values.shape[0] - 1)
@@ -67,12 +65,20 @@ def find_blobs(field: LungField) -> list[Blob]:
             continue
         for sigma in sigmas:
             scale = sigma / (factor * field.step)
-            smooth = sitk.GetArrayFromImage(sitk.SmoothingRecursiveGaussian(sitk.GetImageFromArray(image), scale))
+            smooth = _blur(image, scale)
             for place, dot, roundness in _maxima(smooth, allowed, scale):
                 k, j, i = (place + 0.5) * factor - 0.5
                 blobs.append(Blob((float(k) - reach, float(j), float(i)), sigma, dot, roundness))
     blobs.sort(key=lambda blob: -blob.dot)
     return blobs
+
+
+def _blur(image: npt.NDArray[np.float32], sigma: float) -> npt.NDArray[np.float32]:
+    """Gaussian of `sigma` voxels by Deriche's recursive filter, whose time does not depend on sigma."""
+    import SimpleITK
+
+    source = SimpleITK.GetImageFromArray(image)
+    return np.asarray(SimpleITK.GetArrayFromImage(SimpleITK.SmoothingRecursiveGaussian(source, sigma)))
 
 
 def _maxima(

@@ -45,19 +45,19 @@ def resample(array: npt.NDArray, spacing: Spacing, step: float) -> npt.NDArray[n
     Voxel (0, 0, 0) of both grids shares its outer corner, so position p of the new grid is
     ``(p + 0.5) * step / spacing - 0.5`` of the old one. Past the outermost centres the edge value is held.
     """
-    import SimpleITK as sitk
+    import SimpleITK
 
-    image = sitk.GetImageFromArray(array.astype(np.float32, copy=False))
+    image = SimpleITK.GetImageFromArray(array.astype(np.float32, copy=False))
     image.SetSpacing([float(s) for s in spacing[::-1]])
-    filter_ = sitk.ResampleImageFilter()
-    filter_.SetInterpolator(sitk.sitkLinear)
+    filter_ = SimpleITK.ResampleImageFilter()
+    filter_.SetInterpolator(SimpleITK.sitkLinear)
     size = [max(1, round(n * s / step)) for n, s in zip(array.shape[::-1], spacing[::-1], strict=True)]
     filter_.SetSize(size)
     filter_.SetOutputSpacing([step] * 3)
     filter_.SetOutputOrigin([(step - s) / 2 for s in spacing[::-1]])
-    filter_.SetOutputPixelType(sitk.sitkFloat32)
+    filter_.SetOutputPixelType(SimpleITK.sitkFloat32)
     filter_.UseNearestNeighborExtrapolatorOn()
-    return np.asarray(sitk.GetArrayFromImage(filter_.Execute(image)))
+    return np.asarray(SimpleITK.GetArrayFromImage(filter_.Execute(image)))
 
 
 def downsample(array: npt.NDArray[np.float32], factor: int) -> npt.NDArray[np.float32]:

@@ -63,7 +63,7 @@ class LungField:
             position = (np.arange(part.start, part.stop) - begin + 0.5) * size / self.step - 0.5
             index.append(np.clip(np.round(position).astype(int), 0, count - 1))
         coarse = self.field[np.ix_(*index)]
-        own = self.lungs[box]
+        own = np.where(self.array[box] < _AERATED_HU, self.lungs[box], 0)
         return np.where(own > 0, own, coarse).astype(np.uint8)
 
 

@@ -47,6 +47,7 @@ class Outline:
     compactness: float
     contact: float
     pleural: float
+    protrusion: float
     core: npt.NDArray[np.bool_]
 
 
@@ -122,12 +123,12 @@ def judge(outline: Outline, blob: Blob) -> float:
     The limits were set on literature and synthetic scans of other seeds than those reported: vessels are long
     (elongation) and go on past the outline (contact), noise is small and faint, walls and scars are flat.
     """
-    shape = _falling(outline.elongation, 1.9, 3.4) * _rising(outline.compactness, 0.35, 0.6)
+    shape = _falling(outline.elongation, 1.6, 2.6) * _rising(outline.compactness, 0.45, 0.75)
     loose = _falling(outline.contact, 0.18, 0.5)
     clear = _rising(outline.noise_ratio, 2.0, 4.0)
-    smallest = 3.0 if outline.kind == "solid" else 6.0
-    size = _rising(outline.diameter, smallest - 0.5, smallest + 0.5)
-    attached = _falling(outline.pleural, 0.4, 0.65)
+    low, high = (2.5, 5.5) if outline.kind == "solid" else (5.0, 7.0)
+    size = _rising(outline.diameter, low, high)
+    attached = _falling(outline.pleural, 0.35, 0.55) * _rising(outline.protrusion, 0.5, 0.9)
     round_ = _rising(blob.roundness, 0.2, 0.45)
     return float(shape * loose * clear * size * round_ * attached)
 
@@ -194,10 +195,12 @@ def _halo(
 ) -> npt.NDArray[np.bool_] | None:
     """The solid core with the ground glass around it, or None when there is no more than blur around it."""
     size = float(np.cbrt(solid.sum() * np.prod(spacing)))
-    away = edt.edt(~solid, anisotropy=spacing, black_border=False, parallel=1)
+    # A slice thicker than the blur smears an edge over one slice, so that one slice counts as one blur.
+    blurred = (min(spacing[0], _CELL_MM), min(spacing[1], _CELL_MM), min(spacing[2], _CELL_MM))
+    away = edt.edt(~solid, anisotropy=blurred, black_border=False, parallel=1)
     hazy = domain & (hu > background + max(110.0, 2.5 * noise)) & (hu < SOLID_HU)
     wide = hazy & (away > _CELL_MM) & (away < max(12.0, 1.5 * size))
-    depth = _depth(wide | (away <= _CELL_MM), spacing)
+    depth = _depth(wide | (away <= _CELL_MM), blurred)
     # Ground glass is thick; the blurred edges of vessels that leave the core are thin.
     thick = wide & (depth > 1.5)
     if thick.sum() < 0.3 * solid.sum() or thick.sum() * np.prod(spacing) < 30.0:
@@ -240,6 +243,8 @@ def _measure(
     rim = (grown > 0) & (grown <= 1.01 * spacing.max())
     bright = hu > background + 0.5 * max(level - background, 1.0)
     rim_in = rim & domain
+    base = int((mask & _touches(~domain)).sum()) * float(np.prod(spacing) ** (2.0 / 3.0))
+    height = float((_depth(domain, field.spacing) * mask).max())
     # Where the scan ends inside the lesion nobody knows how it goes on: that face counts as contact.
     cut = sum(
         int(mask[end].sum())
@@ -258,7 +263,20 @@ def _measure(
         contact=float((int((rim_in & bright).sum()) + 2 * cut) / max(int(rim.sum()) + cut, 1)),
         pleural=float((rim & ~domain).sum() / max(rim.sum(), 1)),
         core=core,
+        protrusion=height / np.sqrt(base / np.pi) if base > 0 else 9.0,
     )
+
+
+def _touches(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Voxels that share a face with `mask`."""
+    out = np.zeros_like(mask)
+    out[1:] |= mask[:-1]
+    out[:-1] |= mask[1:]
+    out[:, 1:] |= mask[:, :-1]
+    out[:, :-1] |= mask[:, 1:]
+    out[:, :, 1:] |= mask[:, :, :-1]
+    out[:, :, :-1] |= mask[:, :, 1:]
+    return out & ~mask
 
 
 def _holds(box: Box, mask: npt.NDArray[np.bool_], position: npt.NDArray[np.float64]) -> bool:
@@ -299,6 +317,7 @@ def _lesion(field: LungField, outline: Outline, score: float) -> Lesion:
             "elongation": outline.elongation,
             "compactness": outline.compactness,
             "contact": outline.contact,
+            "protrusion": outline.protrusion,
         },
     )
 

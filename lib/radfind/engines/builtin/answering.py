@@ -1,0 +1,316 @@
+"""From text to answers on one scan: reads the findings, looks each one up, and words the result."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from radfind.engines.api import Context
+from radfind.engines.builtin import evidence as words
+from radfind.engines.builtin.analysis import Analysis
+from radfind.engines.builtin.matching import ENOUGH, Match, best_matches
+from radfind.engines.builtin.ranking import Exhibit, bookmarks, exhibit, slice_scores
+from radfind.engines.builtin.structures import structure_mask, structure_supported
+from radfind.engines.builtin.verifying import SURE, Judgement, judge_statement
+from radfind.engines.builtin.vocabulary import family_of
+from radfind.engines.builtin.whereabouts import covered
+from radfind.errors import NotSupportedError, PromptError
+from radfind.language.findings import Finding, Reading, Span
+from radfind.language.lexicon import Lexicon
+from radfind.language.reader import read
+from radfind.prompts import TextPrompt
+from radfind.results import Evidence, Ranking, Segment, Segmentation, Verdict
+from radfind.volume import Volume
+
+_ELSEWHERE = ("history", "technique")  # sections that do not describe this scan's findings
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Found:
+    """What one finding led to: lesions with their match, or an anatomical structure, or nothing."""
+
+    finding: Finding
+    matches: tuple[Match, ...] = ()
+    structure: npt.NDArray[np.bool_] | None = None
+
+
+class Answerer:
+    """Answers text prompts about one volume from its analysis."""
+
+    def __init__(self, analysis: Analysis, volume: Volume, lexicon: Lexicon, context: Context, engine: str) -> None:
+        self._analysis = analysis
+        self._volume = volume
+        self._lexicon = lexicon
+        self._context = context
+        self._engine = engine
+
+    def segment(self, prompts: Sequence[TextPrompt]) -> Segmentation:
+        segments: list[Segment] = []
+        not_found: list[str] = []
+        not_supported: list[str] = []
+        notes: list[str] = []
+        asked = 0
+        for prompt in prompts:
+            reading = self._read(prompt.text)
+            notes += _reading_notes(reading)
+            for finding in self._claims(reading):
+                asked += 1
+                reason = self._unsupported(finding)
+                if reason is not None:
+                    not_supported.append(reason)
+                    continue
+                found = self._look_up(finding)
+                new = self._segments(found)
+                segments += new
+                if not new:
+                    not_found.append(self._missing(finding, found))
+        _refuse_if_nothing_supported(asked, not_supported)
+        self._context.step(1.0, "done")
+        return Segmentation(
+            geometry=self._volume.geometry,
+            segments=_numbered(_without_repeats(segments)),
+            not_found=_unique(not_found),
+            not_supported=_unique(not_supported),
+            engine=self._engine,
+            notes=_unique([*self._volume.warnings, *notes]),
+        )
+
+    def rank(self, prompt: TextPrompt, *, top_k: int, threshold: float, spread: bool) -> Ranking:
+        reading = self._read(prompt.text)
+        exhibits: list[Exhibit] = []
+        not_found: list[str] = []
+        not_supported: list[str] = []
+        claims = self._claims(reading)
+        for finding in claims:
+            reason = self._unsupported(finding)
+            if reason is not None:
+                not_supported.append(reason)
+                continue
+            found = self._look_up(finding)
+            new = [exhibit(weight, evidence) for weight, evidence in self._evidence(found)]
+            exhibits += new
+            if not new:
+                not_found.append(self._missing(finding, found))
+        _refuse_if_nothing_supported(len(claims), not_supported)
+        self._context.step(1.0, "done")
+        return Ranking(
+            slices=bookmarks(exhibits, self._volume, top_k=top_k, threshold=threshold, spread=spread),
+            scores=slice_scores(exhibits, self._volume.geometry.shape[0]),
+            findings=reading.findings,
+            not_found=_unique(not_found),
+            not_supported=_unique(not_supported),
+            engine=self._engine,
+            notes=_unique([*self._volume.warnings, *_reading_notes(reading)]),
+        )
+
+    def verify(self, prompt: TextPrompt) -> tuple[Verdict, ...]:
+        reading = read(prompt.text)
+        verdicts = [self._verdict(f) for f in reading.findings if f.section not in _ELSEWHERE]
+        if not verdicts:
+            whole = Span(0, len(prompt.text), prompt.text)
+            verdicts = [Verdict(whole, "maybe", 0.0, _nothing_read(reading), "vague", engine=self._engine)]
+        self._context.step(1.0, "done")
+        return tuple(verdicts)
+
+    def _read(self, text: str) -> Reading:
+        reading = read(text)
+        if not reading.findings:
+            raise PromptError(_nothing_read(reading))
+        return reading
+
+    def _claims(self, reading: Reading) -> list[Finding]:
+        """The findings to look for: what is stated absent, or is history, draws no attention."""
+        return [f for f in reading.findings if f.presence != "absent" and f.section not in _ELSEWHERE]
+
+    def _unsupported(self, finding: Finding) -> str | None:
+        """Why a finding cannot be looked for, or None when it can."""
+        if self._family(finding) is not None:
+            return None
+        if finding.concept.kind == "anatomy" and structure_supported(finding.concept, self._lexicon):
+            return None
+        where = ""
+        if finding.concept.kind == "finding" and finding.place.sites:
+            where = f" in the {finding.place.sites[0].english}"
+        return (
+            f"The built-in engine does not know '{finding.span.text}' ({finding.concept.english}{where}): density and "
+            "shape alone do not show it. An engine with an open vocabulary (yoloe, qwen3vl) would look for it."
+        )
+
+    def _family(self, finding: Finding) -> str | None:
+        return family_of(finding, self._lexicon) if finding.concept.kind == "finding" else None
+
+    def _look_up(self, finding: Finding) -> Found:
+        family = self._family(finding)
+        if family is not None:
+            lesions = self._analysis.lesions(family, self._context.part(0.1, 0.9))
+            return Found(finding, tuple(best_matches(finding, lesions, self._analysis.anatomy)))
+        return Found(finding, structure=structure_mask(self._analysis, finding, self._volume))
+
+    def _evidence(self, found: Found) -> list[tuple[float, Evidence]]:
+        """Everything that answers a finding, with its weight 0..1."""
+        finding = found.finding
+        if found.structure is not None:
+            if not found.structure.any():
+                return []
+            return [(1.0, _structure_evidence(finding, found.structure))]
+        kept = [m for m in found.matches if m.total >= ENOUGH]
+        return [
+            (m.total, words.lesion_evidence(self._analysis, self._volume, finding, m, self._lexicon))
+            for m in kept[:_MOST_LESIONS]
+        ]
+
+    def _segments(self, found: Found) -> list[Segment]:
+        finding = found.finding
+        evidence = self._evidence(found)
+        if found.structure is None:
+            evidence = [(weight, item) for weight, item in evidence if weight >= _chosen_above(finding, evidence)]
+            if finding.count is not None:
+                evidence = evidence[: finding.count]
+        result = []
+        for weight, item in evidence:
+            if item.mask is None:
+                continue
+            side = f"{finding.place.side} " if finding.place.side and found.structure is not None else ""
+            concept = item.concept or finding.concept
+            result.append(
+                Segment(
+                    name=f"{side}{concept.english}",
+                    mask=item.mask,
+                    concept=concept,
+                    color=concept.color,
+                    score=weight,
+                    prompt=finding.sentence.text,
+                    finding=finding,
+                    evidence=(item,),
+                )
+            )
+        return result
+
+    def _missing(self, finding: Finding, found: Found) -> str:
+        """One sentence: what was looked for and is not there, and what is there instead."""
+        text = finding.sentence.text.strip() or finding.span.text
+        if not covered(self._analysis.anatomy, finding.place) and finding.concept.kind == "finding":
+            return f"'{text}': the scan does not show the place."
+        near = [m for m in found.matches if m.lesion.score >= SURE]
+        if near:
+            best = max(near, key=lambda m: m.total)
+            return f"'{text}': not found; nearest is {words.sentence(self._analysis, best.lesion, self._lexicon)}."
+        return f"'{text}': not found."
+
+    def _verdict(self, finding: Finding) -> Verdict:
+        reason = self._unsupported(finding)
+        if reason is not None:
+            judgement = Judgement("maybe", "not_supported", 0.0, reason)
+            return self._worded(finding, judgement, ())
+        if self._family(finding) is None:
+            return self._structure_verdict(finding)
+        if not covered(self._analysis.anatomy, finding.place):
+            text = "The scan does not show the place the statement speaks of."
+            return self._worded(finding, Judgement("maybe", "not_covered", 0.0, text), ())
+        found = self._look_up(finding)
+        judgement = judge_statement(finding, found.matches, self._analysis, self._lexicon)
+        evidence = tuple(
+            words.lesion_evidence(self._analysis, self._volume, finding, m, self._lexicon) for m in judgement.matches
+        )
+        return self._worded(finding, judgement, evidence)
+
+    def _structure_verdict(self, finding: Finding) -> Verdict:
+        mask = self._look_up(finding).structure
+        name = finding.concept.english
+        if mask is None or not mask.any():
+            return self._worded(
+                finding,
+                Judgement("maybe", "not_covered", 0.5, f"No {name} is seen on this scan; it may lie outside."),
+                (),
+            )
+        evidence = (_structure_evidence(finding, mask),)
+        if finding.presence == "absent":
+            text = f"The text denies it, but the {name} is seen."
+            return self._worded(finding, Judgement("no", "found_though_denied", 0.7, text), evidence)
+        return self._worded(finding, Judgement("yes", "supported", 0.8, f"The {name} is seen."), evidence)
+
+    def _worded(self, finding: Finding, judgement: Judgement, evidence: tuple[Evidence, ...]) -> Verdict:
+        return Verdict(
+            statement=finding.sentence,
+            answer=judgement.answer,
+            confidence=float(np.clip(judgement.confidence, 0.0, 1.0)),
+            reason=judgement.reason,
+            code=judgement.code,
+            finding=finding,
+            evidence=evidence,
+            engine=self._engine,
+        )
+
+
+_MOST_LESIONS = 20
+
+
+def _chosen_above(finding: Finding, evidence: list[tuple[float, Evidence]]) -> float:
+    """The weight above which lesions are outlined: all that are sure, or the best alone when the text means one."""
+    if not evidence:
+        return 1.0
+    best = max(weight for weight, _ in evidence)
+    means_one = bool(finding.sizes_mm) and not finding.multiple and finding.count in (None, 1)
+    return best if means_one else min(SURE, best)
+
+
+def _structure_evidence(finding: Finding, mask: npt.NDArray[np.bool_]) -> Evidence:
+    present = np.flatnonzero(mask.any(axis=(1, 2)))
+    return Evidence(
+        text=f"{finding.concept.english}, slices {present[0]} to {present[-1]}",
+        span=finding.span,
+        concept=finding.concept,
+        mask=mask,
+        slices=(int(present[0]), int(present[-1])),
+    )
+
+
+def _reading_notes(reading: Reading) -> list[str]:
+    notes = [f"Not understood: '{span.text.strip()}'." for span in reading.unread]
+    return notes + [_suggestion(span, terms) for span, terms in reading.suggestions]
+
+
+def _suggestion(span: Span, terms: tuple[str, ...]) -> str:
+    return f"'{span.text}' is not known; did you mean {' or '.join(repr(term) for term in terms)}?"
+
+
+def _nothing_read(reading: Reading) -> str:
+    shown = reading.text.strip()
+    shown = shown if len(shown) <= 80 else shown[:77] + "..."
+    hints = " ".join(_suggestion(span, terms) for span, terms in reading.suggestions)
+    advice = hints or "Name a finding or a structure, e.g. 'nodule in the right upper lobe' or '右肺上叶结节'."
+    return f"'{shown}' names nothing that can be looked for. {advice}"
+
+
+def _refuse_if_nothing_supported(asked: int, not_supported: list[str]) -> None:
+    if asked and len(not_supported) == asked:
+        raise NotSupportedError(" ".join(_unique(not_supported)))
+
+
+def _without_repeats(segments: list[Segment]) -> list[Segment]:
+    """One segment per lesion: a report that speaks of the same nodule twice outlines it once."""
+    kept: list[Segment] = []
+    for segment in segments:
+        if not any(np.array_equal(segment.mask, other.mask) for other in kept):
+            kept.append(segment)
+    return kept
+
+
+def _numbered(segments: list[Segment]) -> tuple[Segment, ...]:
+    """Names made unique by a number."""
+    names = [segment.name for segment in segments]
+    seen: dict[str, int] = {}
+    result = []
+    for segment in segments:
+        seen[segment.name] = seen.get(segment.name, 0) + 1
+        several = names.count(segment.name) > 1
+        name = f"{segment.name} {seen[segment.name]}" if several else segment.name
+        result.append(dataclasses.replace(segment, name=name))
+    return tuple(result)
+
+
+def _unique(items: Sequence[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(items))

@@ -1,0 +1,86 @@
+"""The built-in engine: text answered from CT voxels without weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from radfind.engines.api import Context, EngineInfo
+from radfind.engines.builtin.analysis import AnalysisCache
+from radfind.engines.builtin.answering import Answerer
+from radfind.engines.builtin.vocabulary import known_concepts
+from radfind.errors import NotSupportedError
+from radfind.language.lexicon import default_lexicon
+from radfind.prompts import Prompt, TextPrompt
+from radfind.results import Ranking, Segmentation, Verdict
+from radfind.volume import Volume
+
+NAME = "builtin"
+
+
+class BuiltinEngine:
+    """Segments, ranks and verifies from text on CT by looking for each finding in the voxels.
+
+    Scans already analysed are kept (the last two), so that a second question about the same scan is quick.
+    Safe to call from several threads.
+    """
+
+    def __init__(self) -> None:
+        self._cache = AnalysisCache()
+
+    def info(self) -> EngineInfo:
+        return EngineInfo(
+            name=NAME,
+            tasks=("segment", "rank", "verify"),
+            modalities=("CT",),
+            prompts=("TextPrompt",),
+            concepts=known_concepts(default_lexicon()),
+            licence="Apache-2.0",
+        )
+
+    def segment(self, volume: Volume, prompts: Sequence[Prompt], *, context: Context) -> Segmentation:
+        """Outline what the text prompts name.
+
+        Raises:
+            NotSupportedError: no prompt can be answered at all, or the volume is not a CT.
+            PromptError: nothing known could be read from the text.
+            ImageError: the volume is too thin or empty.
+        """
+        texts = [prompt for prompt in prompts if isinstance(prompt, TextPrompt)]
+        if not texts:
+            kinds = ", ".join(sorted({type(prompt).__name__ for prompt in prompts})) or "no prompt"
+            raise NotSupportedError(
+                f"The built-in engine segments from text; it was given {kinds}. Type what to look for."
+            )
+        return self._answerer(volume, context).segment(texts)
+
+    def rank(
+        self,
+        volume: Volume,
+        prompt: TextPrompt,
+        *,
+        top_k: int = 10,
+        threshold: float = 0.0,
+        spread: bool = True,
+        context: Context,
+    ) -> Ranking:
+        """The slices that show what the text claims, best first.
+
+        A slice's score is the best, over findings and lesions, of: how sure the detector is of the lesion, times how
+        well it fits the words (kind, side, place, size), times the share of its largest diameter seen on the slice.
+
+        Raises:
+            NotSupportedError, PromptError, ImageError: as `segment`.
+        """
+        return self._answerer(volume, context).rank(prompt, top_k=top_k, threshold=threshold, spread=spread)
+
+    def verify(self, volume: Volume, prompt: TextPrompt, *, context: Context) -> tuple[Verdict, ...]:
+        """One verdict for each statement read from the text, in reading order; one "vague" verdict when none is.
+
+        Raises:
+            NotSupportedError, ImageError: the volume is not a CT, too thin, or empty.
+        """
+        return self._answerer(volume, context).verify(prompt)
+
+    def _answerer(self, volume: Volume, context: Context) -> Answerer:
+        context.step(0.0, "reading the scan")
+        return Answerer(self._cache.get(volume), volume, default_lexicon(), context, NAME)

@@ -1,0 +1,141 @@
+"""How well a lesion of the scan fits a finding of the text."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from radfind.engines.builtin.anatomy import Anatomy
+from radfind.engines.builtin.lesion import Lesion
+from radfind.engines.builtin.vocabulary import density_agreement, density_asked
+from radfind.engines.builtin.whereabouts import place_agreement
+from radfind.language.findings import Finding
+
+SIZE_SAME = (2.0, 0.20)
+"""A measured and a reported diameter agree within 2 mm or 20 %, whichever is more: 95 % limits of agreement between
+readers of small nodules are 1.7 mm (Revel et al., Radiology 2004), variability below 20-25 % is not a change
+(RECIST 1.1; Bankier et al., Radiology 2017)."""
+
+SIZE_OTHER = (3.5, 0.40)
+"""They contradict each other beyond 3.5 mm and 40 %, twice the above."""
+
+GOOD = 0.5
+"""A component at or above this agrees; below it contradicts."""
+
+ENOUGH = 0.25
+"""A total at or above this is a match: shown, ranked and outlined."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Match:
+    """Agreement of one lesion with one finding, each component 0..1.
+
+    Arguments:
+        lesion: the lesion.
+        kind: nodule or mass, density class, and what else the lesion is called.
+        side: 1 when the side agrees or the text names none.
+        place: lobe, segment, zone (see `regions.place_score`), without the side.
+        size: 1 when no size is given.
+        attributes: calcification; what cannot be measured does not count.
+    """
+
+    lesion: Lesion
+    kind: float = 1.0
+    side: float = 1.0
+    place: float = 1.0
+    size: float = 1.0
+    attributes: float = 1.0
+
+    @property
+    def agreement(self) -> float:
+        """Agreement with the words alone, whatever the detector's own doubt."""
+        return self.kind * self.side * self.place * self.size * self.attributes
+
+    @property
+    def total(self) -> float:
+        """Agreement with the words times the detector's certainty."""
+        return self.agreement * self.lesion.score
+
+    @property
+    def contradiction(self) -> str | None:
+        """The verdict code of the gravest disagreement, or None."""
+        parts = (
+            ("wrong_side", self.side),
+            ("wrong_place", self.place),
+            ("wrong_kind", min(self.kind, self.attributes)),
+            ("wrong_size", self.size),
+        )
+        for code, value in parts:
+            if value < GOOD:
+                return code
+        return None
+
+
+def match(finding: Finding, lesion: Lesion, anatomy: Anatomy) -> Match:
+    """Compare a finding with a lesion."""
+    return Match(
+        lesion=lesion,
+        kind=_kind(finding, lesion),
+        side=_side(finding, lesion),
+        place=place_agreement(anatomy, finding.place, lesion),
+        size=size_agreement(finding, lesion),
+        attributes=_attributes(finding, lesion),
+    )
+
+
+def best_matches(finding: Finding, lesions: tuple[Lesion, ...], anatomy: Anatomy) -> list[Match]:
+    """All lesions compared with a finding, best first; of equals the larger one comes first."""
+    matches = [match(finding, lesion, anatomy) for lesion in lesions]
+    return sorted(matches, key=lambda m: (-round(m.total, 2), -m.lesion.volume_mm3))
+
+
+def size_agreement(finding: Finding, lesion: Lesion) -> float:
+    """0..1: 1 within `SIZE_SAME`, 0.5 half-way to `SIZE_OTHER`, 0 well beyond it. 1 when the text gives no size.
+
+    A part-solid nodule may be given by its whole or by its solid part (Fleischner 2017): the better one counts.
+    """
+    measured = [lesion.longest_mm]
+    core = lesion.values.get("solid_core_mm", 0.0)
+    if core > 0:
+        measured.append(core)
+    if finding.sizes_mm:
+        return max(_one_size(finding.sizes_mm[0], value) for value in measured)
+    if finding.size_range_mm is not None:
+        low, high = finding.size_range_mm
+        return max(_one_size(float(np.clip(value, low, high)), value) for value in measured)
+    return 1.0
+
+
+def _one_size(reported: float, measured: float) -> float:
+    difference = abs(measured - reported)
+    base = max(reported, measured)
+    same = max(SIZE_SAME[0], SIZE_SAME[1] * base)
+    other = max(SIZE_OTHER[0], SIZE_OTHER[1] * base)
+    return float(np.clip(1.0 - 0.5 * (difference - same) / (other - same), 0.0, 1.0))
+
+
+def _kind(finding: Finding, lesion: Lesion) -> float:
+    found = lesion.attributes[0] if lesion.attributes else ""
+    density = density_agreement(density_asked(finding), found, lesion.longest_mm)
+    if "nodule" not in lesion.concept and lesion.concept != "pulmonary_mass":
+        return density if lesion.concept == finding.concept.id else 0.4
+    if finding.concept.id in ("pulmonary_mass", "mass"):
+        # 30 mm separates mass from nodule; readers are not that strict, and sizes differ by 20 %.
+        return density * float(np.clip((lesion.longest_mm - 12.0) / 12.0, 0.1, 1.0))
+    if finding.concept.id == "lesion":
+        return density
+    return density * float(np.clip((60.0 - lesion.longest_mm) / 20.0, 0.4, 1.0))
+
+
+def _side(finding: Finding, lesion: Lesion) -> float:
+    asked = finding.place.side
+    if asked in (None, "both") or lesion.side == "both" or lesion.side == asked:
+        return 1.0
+    return 0.05
+
+
+def _attributes(finding: Finding, lesion: Lesion) -> float:
+    if "calcified" in finding.attributes and "calcified" not in lesion.attributes:
+        return 0.4
+    return 1.0

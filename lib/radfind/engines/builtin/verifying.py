@@ -1,0 +1,166 @@
+"""Does the scan support a statement? Yes, no or maybe, with a reason a person can check."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+from radfind.engines.builtin import evidence as words
+from radfind.engines.builtin.analysis import Analysis
+from radfind.engines.builtin.matching import ENOUGH, GOOD, Match
+from radfind.engines.builtin.whereabouts import describe
+from radfind.language.findings import Finding
+from radfind.language.lexicon import Lexicon
+from radfind.results import Answer
+
+SURE = 0.5
+"""Lesions the detector scores at least this count as found; between `DOUBTFUL` and this nobody should rely on it."""
+
+DOUBTFUL = 0.3
+
+SMALLEST_MM = 4.0
+"""Below this a nodule may be missed, so that its absence proves nothing."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Judgement:
+    """A verdict without its statement: answer, code, confidence 0..1 in the answer, reason, the matches behind it."""
+
+    answer: Answer
+    code: str
+    confidence: float
+    reason: str
+    matches: tuple[Match, ...] = ()
+
+
+def judge_statement(finding: Finding, matches: Sequence[Match], analysis: Analysis, lexicon: Lexicon) -> Judgement:
+    """Judge one finding by all lesions of its family, best match first. The place is known to be in the scan."""
+    if finding.presence == "absent":
+        return _judge_denial(finding, matches, analysis, lexicon)
+    judgement = _judge_claim(finding, matches, analysis, lexicon)
+    if finding.presence == "uncertain" and judgement.code != "not_found":
+        return dataclasses.replace(
+            judgement,
+            answer="maybe",
+            code="hedged",
+            confidence=0.5,
+            reason=f"The text is not certain itself. {judgement.reason}",
+        )
+    return judgement
+
+
+def _judge_claim(finding: Finding, matches: Sequence[Match], analysis: Analysis, lexicon: Lexicon) -> Judgement:
+    fitting = [m for m in matches if m.contradiction is None and m.agreement >= ENOUGH]
+    sure = [m for m in fitting if m.lesion.score >= SURE]
+    if sure:
+        return _supported(finding, sure, analysis, lexicon)
+    doubtful = [m for m in fitting if m.lesion.score >= DOUBTFUL]
+    if doubtful:
+        best = doubtful[0]
+        reason = f"Something that may be it: {words.sentence(analysis, best.lesion, lexicon)}; the evidence is weak."
+        return Judgement("maybe", "not_found", 0.5, reason, (best,))
+    others = [m for m in matches if m.lesion.score >= SURE]
+    if others:
+        return _contradicted(finding, others, analysis, lexicon)
+    asked = finding.concept.english
+    if finding.sizes_mm and finding.sizes_mm[0] < SMALLEST_MM:
+        return Judgement("maybe", "not_found", 0.5, f"No {asked} was found, but one this small may escape the search.")
+    return Judgement("no", "not_found", 0.8, f"No {asked} was found {_where_searched(finding)}.")
+
+
+def _supported(finding: Finding, sure: list[Match], analysis: Analysis, lexicon: Lexicon) -> Judgement:
+    wanted = finding.count or (2 if finding.multiple else 1)
+    best = sure[0]
+    seen = words.sentence(analysis, best.lesion, lexicon)
+    if len(sure) < wanted:
+        return Judgement(
+            "maybe",
+            "not_found",
+            0.6,
+            f"The text speaks of {finding.count or 'several'}; {len(sure)} found: {seen}.",
+            (best,),
+        )
+    borderline = min(best.place, best.size, best.kind, best.attributes)
+    confidence = 0.5 + 0.5 * best.lesion.score * borderline
+    more = f" and {len(sure) - 1} more" if len(sure) > 1 else ""
+    return Judgement("yes", "supported", confidence, f"Found: {seen}{more}.", tuple(sure[: max(wanted, 3)]))
+
+
+def _contradicted(finding: Finding, others: list[Match], analysis: Analysis, lexicon: Lexicon) -> Judgement:
+    """Something was found, but it is not what the text says."""
+    nearest = max(others, key=lambda m: m.total)
+    code = nearest.contradiction or "not_found"
+    lesion = nearest.lesion
+    found = f"{words.name(lesion, lexicon)} found in the {describe(analysis.anatomy, lesion)}, {words.size(lesion)}"
+    wrong = {
+        "wrong_side": f"the text says {finding.place.side}",
+        "wrong_place": f"the text says {_place_words(finding)}",
+        "wrong_size": f"the text says {_size_words(finding)}",
+        "wrong_kind": f"the text says {_kind_words(finding)}",
+        "not_found": "it does not fit the text",
+    }[code]
+    value = {
+        "wrong_side": nearest.side,
+        "wrong_place": nearest.place,
+        "wrong_size": nearest.size,
+        "wrong_kind": min(nearest.kind, nearest.attributes),
+    }.get(code, 0.0)
+    confidence = 0.5 + 0.5 * lesion.score * (1.0 - value / GOOD)
+    if value > 0.7 * GOOD:
+        return Judgement("maybe", code, 0.5, f"{found[0].upper()}{found[1:]}; {wrong}: borderline.", (nearest,))
+    return Judgement("no", code, confidence, f"{found[0].upper()}{found[1:]}; {wrong}.", (nearest,))
+
+
+def _judge_denial(finding: Finding, matches: Sequence[Match], analysis: Analysis, lexicon: Lexicon) -> Judgement:
+    asked = finding.concept.english
+    denied = [m for m in matches if m.contradiction is None and m.agreement >= ENOUGH]
+    sure = [m for m in denied if m.lesion.score >= SURE]
+    if sure:
+        seen = words.sentence(analysis, sure[0].lesion, lexicon)
+        confidence = 0.5 + 0.5 * sure[0].lesion.score
+        return Judgement(
+            "no", "found_though_denied", confidence, f"The text denies it, but this was found: {seen}.", tuple(sure[:3])
+        )
+    doubtful = [m for m in denied if m.lesion.score >= DOUBTFUL]
+    if doubtful:
+        seen = words.sentence(analysis, doubtful[0].lesion, lexicon)
+        return Judgement(
+            "maybe",
+            "found_though_denied",
+            0.5,
+            f"Something that may be one: {seen}; the evidence is weak.",
+            (doubtful[0],),
+        )
+    return Judgement("yes", "supported", 0.8, f"No {asked} was found {_where_searched(finding)}, as the text says.")
+
+
+def _where_searched(finding: Finding) -> str:
+    place = _place_words(finding)
+    return f"in the {place}" if place else "in the part of the chest this scan shows"
+
+
+def _place_words(finding: Finding) -> str:
+    """The place as the engine understood it: "right upper lobe, S1, apical"."""
+    place = finding.place
+    if place.sites:
+        first = place.sites[0].english
+        side = "" if place.side is None or place.side in first else f"{place.side} "
+        parts = [f"{'both ' if place.side == 'both' else side}{first}"]
+    else:
+        parts = [place.side] if place.side else []
+        parts += [f"{lobe} lobe" for lobe in place.lobes]
+    return ", ".join([*parts, *place.segments, *place.zones, *place.levels])
+
+
+def _size_words(finding: Finding) -> str:
+    if finding.sizes_mm:
+        return " x ".join(f"{value:g}" for value in finding.sizes_mm) + " mm"
+    low, high = finding.size_range_mm or (0.0, 0.0)
+    if high == float("inf"):
+        return f"more than {low:g} mm"
+    return f"up to {high:g} mm" if low <= 0 else f"{low:g} to {high:g} mm"
+
+
+def _kind_words(finding: Finding) -> str:
+    extra = [attribute.replace("_", "-") for attribute in finding.attributes]
+    return " ".join([*extra, finding.concept.english])
