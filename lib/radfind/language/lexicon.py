@@ -4,10 +4,9 @@ The concepts are data (``data/concepts/*.json``); this module loads them, finds 
 
 A written term is compared in normal form (`radfind.language.normal`), with plural, British and hyphen variants
 made by rule (`radfind.language.variants`). Latin terms must stand between non-letters and non-digits, Chinese ones
-may stand anywhere. A term written ``=LN`` in the data is an abbreviation matched only in exactly that case, since
-in lower case it is, or is easily mistaken for, another word. Abbreviations with two common readings in radiology
-(PE: pulmonary embolism or pleural effusion; MS: multiple sclerosis or mitral stenosis; RA, PA, AC, ...) are left
-out on purpose.
+may stand anywhere. Abbreviations that are another word in lower case (LAP, SAT, DISH) match only as written.
+Abbreviations with two common readings in radiology (PE: pulmonary embolism or pleural effusion; MS: multiple
+sclerosis or mitral stenosis; RA, PA, AC, CVA, AML) are left out on purpose.
 """
 
 from __future__ import annotations
@@ -43,11 +42,13 @@ class Match:
 
 @dataclasses.dataclass(frozen=True)
 class _Pattern:
-    """One normalised wording: its concept (None: a decoy), and the exact spellings it is limited to (empty: any)."""
+    """One normalised wording: its concept (None: a decoy), the exact spellings it is limited to (empty: any), and
+    whether it was made by rule from another wording."""
 
     concept: Concept | None
     length: int
     exact: tuple[str, ...] = ()
+    derived: bool = False
 
 
 class Lexicon:
@@ -59,6 +60,7 @@ class Lexicon:
         concepts: the concepts; a term may belong to one of them only.
         specialisations: general finding id -> {site id: the finding's id when it is at that site}.
         region_defaults: body region -> {general finding id: the finding's id when the text names no site}.
+        exact_case: abbreviations matched only as written, not in another case.
         decoys: phrases that contain a term but name nothing in the image ("lung window", "肝功能").
         common_words: lower-case words that `suggest` never corrects.
 
@@ -71,6 +73,7 @@ class Lexicon:
         concepts: Sequence[Concept],
         specialisations: Mapping[str, Mapping[str, str]] | None = None,
         region_defaults: Mapping[str, Mapping[str, str]] | None = None,
+        exact_case: frozenset[str] = frozenset(),
         decoys: Sequence[str] = (),
         common_words: frozenset[str] = frozenset(),
     ) -> None:
@@ -79,6 +82,7 @@ class Lexicon:
             raise ValueError("Two concepts of the lexicon share an id.")
         self._specialisations = specialisations or {}
         self._region_defaults = region_defaults or {}
+        self._exact_case = exact_case
         self._common_words = common_words
         self._check_relations()
         self._patterns: dict[str, _Pattern] = {}
@@ -144,7 +148,7 @@ class Lexicon:
         return pattern.concept
 
     def suggest(self, word: str, limit: int = 3) -> tuple[str, ...]:
-        """Known terms that an unknown word may be a slip of, nearest first; empty when none is near.
+        """The known terms nearest to an unknown word, of which it may be a slip; empty when none is near.
 
         Words of fewer than five letters (three Chinese characters), common words and words that occur in the
         lexicon are never corrected. One slip (insertion, deletion, substitution, swap of neighbours) is allowed
@@ -160,7 +164,9 @@ class Lexicon:
         slips = 1 if chinese or len(key) < 8 else 2 if len(key) < 12 else 3
         pool = self._patterns if chinese or " " in key else self._single_words
         near = process.extract(key, pool.keys(), scorer=OSA.distance, score_cutoff=slips, limit=None)
-        near.sort(key=lambda item: (item[1], item[0][:1] != key[:1], len(item[0]), item[0]))
+        nearest = min((slip for _, slip, _ in near), default=0)
+        near = [item for item in near if item[1] == nearest]
+        near.sort(key=lambda item: (self._patterns[item[0]].derived, item[0][:1] != key[:1], len(item[0]), item[0]))
         seen: dict[str, str] = {}
         for candidate, _, _ in near:
             if (concept := self._patterns[candidate].concept) is not None:
@@ -213,17 +219,17 @@ class Lexicon:
                     raise ValueError(f"Relations of {outer} refer to unknown ids {unknown}.")
 
     def _add(self, term: str, concept: Concept | None) -> None:
-        if term.startswith("="):
-            plain = term[1:]
-            forms: dict[str, tuple[str, ...]] = {normalise(form).text: (form,) for form in (plain, plain + "s")}
+        forms: dict[str, tuple[str, ...]]
+        if term in self._exact_case:
+            forms = {normalise(form).text: (form,) for form in (term, term + "s")}
         elif term.isascii():
             forms = dict.fromkeys(english_variants(term.lower()), ())
         else:
             forms = {normalise(term).text: ()}
-        for key, exact in forms.items():
+        for number, (key, exact) in enumerate(forms.items()):
             known = self._patterns.get(key)
             if known is None:
-                self._patterns[key] = _Pattern(concept, len(key), exact)
+                self._patterns[key] = _Pattern(concept, len(key), exact, derived=number > 0)
             elif known.concept is not concept:
                 owners = [owner.id if owner else "a decoy" for owner in (known.concept, concept)]
                 raise ValueError(f"The term {key!r} names both {' and '.join(owners)}.")
@@ -286,5 +292,10 @@ def default_lexicon() -> Lexicon:
     relations = json.loads((_DATA / "relations.json").read_text("utf-8"))
     words = json.loads((_DATA / "common_words.json").read_text("utf-8"))
     return Lexicon(
-        concepts, relations["specialisations"], relations["region_defaults"], relations["decoys"], frozenset(words)
+        concepts,
+        relations["specialisations"],
+        relations["region_defaults"],
+        frozenset(relations["exact_case"]),
+        relations["decoys"],
+        frozenset(words),
     )

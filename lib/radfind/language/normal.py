@@ -46,7 +46,7 @@ def is_chinese(character: str) -> bool:
 
 
 @functools.cache
-def _simplified() -> dict[str, str]:
+def simplified() -> dict[str, str]:
     """Traditional -> simplified for the characters that radiology uses (data/traditional.json)."""
     pairs: dict[str, str] = json.loads((Path(__file__).parent / "data" / "traditional.json").read_text("utf-8"))
     return pairs
@@ -64,7 +64,7 @@ def _fold(character: str) -> str:
     folded = unicodedata.normalize("NFKD", character).casefold()
     folded = "".join(c for c in folded if not unicodedata.combining(c))
     folded = "".join(" " if c in _DASHES or c.isspace() else c for c in folded)
-    return "".join(_simplified().get(c, c) for c in unicodedata.normalize("NFC", folded))
+    return "".join(simplified().get(c, c) for c in unicodedata.normalize("NFC", folded))
 
 
 def normalise(text: str) -> NormalText:

@@ -28,7 +28,7 @@ _IRREGULAR = {
 """Plurals that no ending rule gives."""
 
 _MASS = re.compile(
-    r"(?:ss|ics|[aeo]us[e]?|gas|air|fat|muscle tissue|tissue|fluid|blood|matter|marrow|ed|ing|able|al|ic|ary|ous)$"
+    r"(?:ss|ics|[aeo]us[e]?|gas|air|fat|muscle tissue|tissue|fluid|blood|matter|marrow|ed|able|al|ic|ary|ous)$"
 )
 """Endings of words that have no plural of their own, mostly adjectives and mass nouns."""
 
@@ -53,7 +53,7 @@ def plurals(word: str) -> tuple[str, ...]:
         return (word[:-2] + "es",)
     if word.endswith(("mass", "abscess", "process")):
         return (word + "es",)
-    if len(word) < 3 or (_MASS.search(word) and not word.endswith(("canal", "ring"))):
+    if len(word) < 3 or (_MASS.search(word) and not word.endswith("canal")):
         return ()
     if word.endswith("us"):
         return (word[:-2] + "i", word + "es")
