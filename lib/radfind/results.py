@@ -28,6 +28,8 @@ class Evidence:
         slices: (first, last) k, inclusive, or None.
         center_kji: where to look, or None.
         values: named numbers with their unit in the name, e.g. ``{"longest_diameter_mm": 14.2}``.
+        heat: (rows, columns) grid laid evenly over the slice `slices` names, non-negative, sum 1: where a
+            vision model's answer comes from. Or None.
     """
 
     text: str
@@ -37,6 +39,7 @@ class Evidence:
     slices: tuple[int, int] | None = None
     center_kji: tuple[float, float, float] | None = None
     values: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    heat: npt.NDArray[np.float32] | None = None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import itertools
 import logging
 import multiprocessing
@@ -46,12 +47,8 @@ def visible_devices() -> tuple[str, ...]:
     Asks ``nvidia-smi`` rather than torch, which takes seconds to import; ``CUDA_VISIBLE_DEVICES`` is
     honoured, and numbering follows it as CUDA's own does.
     """
-    gpus = 0
     tool = shutil.which("nvidia-smi")
-    if tool is not None:
-        with contextlib.suppress(OSError, subprocess.SubprocessError):
-            listed = subprocess.run([tool, "-L"], capture_output=True, text=True, timeout=10, check=True)
-            gpus = sum(line.startswith("GPU ") for line in listed.stdout.splitlines())
+    gpus = _gpus(tool) if tool is not None else 0
     chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
     if chosen is not None:
         names = [name for name in chosen.split(",") if name.strip() not in ("", "-1")]
@@ -65,7 +62,8 @@ class HostedEngine:
     Arguments:
         factory: ``"module:callable"`` that builds the engine; called in the worker with `options` and
             ``device=``. It must be importable there and light: weights are loaded at the first job.
-        options: keyword arguments of the factory, picklable.
+        options: gives the keyword arguments of the factory, picklable, each time a worker starts (weights may
+            have arrived meanwhile).
         describe: gives the engine's `EngineInfo` without starting anything.
         devices: where to run; a job takes the first that is free.
         allow_cpu: after an out-of-memory on a GPU that a smaller batch does not cure, run the job on
@@ -86,7 +84,7 @@ class HostedEngine:
     def __init__(
         self,
         factory: str,
-        options: Mapping[str, Any] | None = None,
+        options: Callable[[], Mapping[str, Any]] = dict,
         *,
         describe: Callable[[], EngineInfo],
         devices: Sequence[str] = ("cpu",),
@@ -105,7 +103,7 @@ class HostedEngine:
             return _Seat(
                 lambda: describe().name,
                 factory,
-                {**(options or {}), "device": device},
+                options,
                 device,
                 limits,
                 dict(environment or {}),
@@ -231,7 +229,7 @@ class _Seat:
         self,
         name: Callable[[], str],
         factory: str,
-        options: dict[str, Any],
+        options: Callable[[], Mapping[str, Any]],
         device: str,
         limits: _Limits,
         environment: dict[str, str],
@@ -341,7 +339,7 @@ class _Seat:
             theirs.close()
         self._starts += 1
         self._connection = ours
-        ours.send(("start", list(sys.path), self._factory, self._options))
+        ours.send(("start", list(sys.path), self._factory, {**self._options(), "device": self.device}))
         return ours
 
     def _obituary(self) -> str:
@@ -387,6 +385,14 @@ class _Seat:
         if process is not None:
             process.kill()
             process.wait()
+
+
+@functools.cache
+def _gpus(tool: str) -> int:
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        listed = subprocess.run([tool, "-L"], capture_output=True, text=True, timeout=10, check=True)
+        return sum(line.startswith("GPU ") for line in listed.stdout.splitlines())
+    return 0
 
 
 def _stop_all(seats: list[_Seat]) -> None:
