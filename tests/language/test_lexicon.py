@@ -13,7 +13,7 @@ from pydicom.sr._concepts_dict import concepts as pydicom_concepts
 
 from radfind.language.concepts import Concept
 from radfind.language.lexicon import Lexicon, default_lexicon
-from radfind.language.normal import normalise
+from radfind.language.normal import normal_form, normalise
 
 LEXICON = default_lexicon()
 WINDOWS = {
@@ -137,7 +137,7 @@ def test_a_term_belongs_to_one_concept() -> None:
     owner: dict[str, str] = {}
     for concept in LEXICON:
         for term in (concept.english, concept.chinese, *concept.terms):
-            key = normalise(term).text
+            key = normal_form(term)
             assert owner.setdefault(key, concept.id) == concept.id, term
 
 
@@ -238,6 +238,11 @@ def test_any_text_gives_ordered_spans_inside_it(text: str) -> None:
         assert position <= match.span.start < match.span.stop <= len(text)
         assert text[match.span.start : match.span.stop] == match.span.text
         position = match.span.stop
+
+
+@given(st.one_of(st.text(max_size=30), st.text(st.characters(max_codepoint=126), max_size=30)))
+def test_the_fast_normal_form_is_the_normal_form(text: str) -> None:
+    assert normal_form(text) == normalise(text).text
 
 
 @pytest.mark.parametrize(

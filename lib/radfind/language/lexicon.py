@@ -23,7 +23,7 @@ import ahocorasick
 
 from radfind.language.concepts import Concept
 from radfind.language.findings import Span
-from radfind.language.normal import is_chinese, normalise
+from radfind.language.normal import is_chinese, normal_form, normalise
 from radfind.language.variants import english_variants
 
 _DATA = Path(__file__).parent / "data"
@@ -142,7 +142,7 @@ class Lexicon:
 
     def lookup(self, term: str) -> Concept | None:
         """The concept that the whole term names in any of its written forms, or None."""
-        pattern = self._patterns.get(normalise(term.strip()).text)
+        pattern = self._patterns.get(normal_form(term))
         if pattern is None or (pattern.exact and term.strip() not in pattern.exact):
             return None
         return pattern.concept
@@ -157,7 +157,7 @@ class Lexicon:
         from rapidfuzz import process
         from rapidfuzz.distance import OSA
 
-        key = normalise(word).text
+        key = normal_form(word)
         chinese = any(map(is_chinese, key))
         if len(key) < (3 if chinese else 5) or key in self._patterns or key in self._known_words:
             return ()
@@ -221,11 +221,11 @@ class Lexicon:
     def _add(self, term: str, concept: Concept | None) -> None:
         forms: dict[str, tuple[str, ...]]
         if term in self._exact_case:
-            forms = {normalise(form).text: (form,) for form in (term, term + "s")}
+            forms = {normal_form(form): (form,) for form in (term, term + "s")}
         elif term.isascii():
             forms = dict.fromkeys(english_variants(term.lower()), ())
         else:
-            forms = {normalise(term).text: ()}
+            forms = {normal_form(term): ()}
         for number, (key, exact) in enumerate(forms.items()):
             known = self._patterns.get(key)
             if known is None:

@@ -99,3 +99,10 @@ def normalise(text: str) -> NormalText:
             starts.append(index)
             stops.append(index + 1)
     return NormalText("".join(characters), tuple(starts), tuple(stops))
+
+
+def normal_form(term: str) -> str:
+    """The normal form alone; the same as ``normalise(term).text``, several times faster for plain ASCII."""
+    if term.isascii() and term.isprintable():
+        return " ".join(term.lower().replace("-", " ").replace("_", " ").replace("`", "'").split())
+    return normalise(term).text
