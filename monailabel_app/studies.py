@@ -23,6 +23,7 @@ from monailabel.interfaces.exception import ImageNotFoundException, LabelNotFoun
 from monailabel_app.labels import LabelStore, LabelVersion, checked_name, extension, write_atomically
 from radfind.errors import ImageError, InputError
 from radfind.imaging import SeriesInfo, list_series
+from radfind.imaging.sources import open_source
 
 logger = logging.getLogger(__name__)
 
@@ -139,6 +140,36 @@ class StudiesDatastore(Datastore):
             self._images[image] = target
         self.update_image_info(image, {**image_info, "ts": int(time.time())})
         return image
+
+    def add_series(self, source: Path, info: dict[str, Any]) -> str:
+        """Copy a DICOM series in from a zip or a DICOM file. An existing series is never replaced.
+
+        Returns:
+            The image id: the SeriesInstanceUID (of the largest series, when there are several).
+
+        Raises:
+            InputError: there is no DICOM series in it, or it is here already.
+        """
+        staged = Path(tempfile.mkdtemp(prefix=".incoming-", dir=self._root))
+        try:
+            with open_source(source) as files:
+                for number, file in enumerate(files):
+                    shutil.copyfile(file.path, staged / f"{number:05d}.dcm")
+            found = list_series(staged)
+            if not found:
+                raise ImageError("The upload holds no DICOM series. Send other images as one file each.")
+            uid = checked_name(found[0].uid, "SeriesInstanceUID")
+            with self._lock:
+                target = self._root / "uploads" / uid
+                if uid in self._images or target.exists():
+                    raise InputError(f"The series {uid} is on this server already; nothing was changed.")
+                target.parent.mkdir(exist_ok=True)
+                staged.rename(target)
+                self.refresh()
+        finally:
+            shutil.rmtree(staged, ignore_errors=True)
+        self.update_image_info(uid, {**info, "ts": int(time.time())})
+        return uid
 
     def remove_image(self, image_id: str) -> None:
         path = Path(self.get_image_uri(image_id))

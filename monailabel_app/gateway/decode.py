@@ -1,0 +1,109 @@
+"""The child that decodes an upload: limits itself first, answers with one line of JSON.
+
+Run as ``python -m monailabel_app.gateway.decode KIND PATH MEMORY_BYTES``.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+from pathlib import Path
+
+CPU_SECONDS = 120
+MAX_LABEL_VOXELS = 4096 * 512 * 512
+_MAGIC = {
+    ".nii.gz": (b"\x1f\x8b",),
+    ".nii": (b"\x5c\x01\x00\x00", b"\x00\x00\x01\x5c", b"\x1c\x02\x00\x00", b"\x00\x00\x02\x1c"),
+    ".seg.nrrd": (b"NRRD000",),
+    ".nrrd": (b"NRRD000",),
+    ".mha": (b"ObjectType", b"NDims", b"Comment"),
+    ".png": (b"\x89PNG\r\n\x1a\n",),
+    ".jpg": (b"\xff\xd8\xff",),
+    ".jpeg": (b"\xff\xd8\xff",),
+    ".zip": (b"PK\x03\x04", b"PK\x05\x06"),
+}
+
+
+def limit(memory: int) -> None:
+    """Bound what decoding may take; the kernel ends the process beyond it."""
+    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (16 << 30, 16 << 30))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (1024, 1024))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def sniff(path: Path) -> str | None:
+    """Why the file's first bytes do not fit its name, or None when they do."""
+    for suffix, magics in _MAGIC.items():
+        if path.name.lower().endswith(suffix):
+            with path.open("rb") as file:
+                head = file.read(16)
+            return None if head.startswith(magics) else f"its content is not what '{suffix}' stands for."
+    return None  # DICOM: the reader tells
+
+
+def check_image(path: Path) -> None:
+    """Raises ImageError: it cannot be read."""
+    import radfind
+
+    radfind.load(path)
+
+
+def check_session(path: Path) -> None:
+    """Raises ImageError: neither one image nor several can be read there."""
+    from radfind.imaging.image_files import is_image_file
+
+    files = sorted(path.iterdir()) if path.is_dir() else [path]
+    if path.is_dir() and all(is_image_file(file) for file in files):
+        for file in files:
+            check_image(file)
+    else:
+        check_image(path)
+
+
+def check_label(path: Path) -> None:
+    """Raises ValueError, RuntimeError or ImageError: it cannot be read."""
+    name = path.name.lower()
+    if name.endswith(".bin"):
+        return  # bare voxels; whoever uses them compares their size with the image's
+    if name.endswith(".json"):
+        json.loads(path.read_text(encoding="utf-8"))
+        return
+    import SimpleITK as sitk
+
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    reader.ReadImageInformation()
+    voxels = 1
+    for size in reader.GetSize():
+        voxels *= size
+    if voxels * reader.GetNumberOfComponents() > MAX_LABEL_VOXELS * 8:
+        raise ValueError(f"it declares {voxels} voxels.")
+    reader.Execute()
+
+
+def main(kind: str, path: Path) -> str | None:
+    """Why the upload is refused, or None."""
+    from radfind.errors import InputError
+
+    checks = {"image": check_image, "label": check_label, "session": check_session}
+    for file in sorted(path.iterdir()) if path.is_dir() else [path]:
+        if (reason := sniff(file)) is not None:
+            return reason
+    try:
+        checks[kind](path)
+    except MemoryError:
+        return "it needs more memory to decode than is allowed."
+    except InputError as error:
+        return str(error)
+    except Exception:  # whatever a decoder makes of broken bytes: the upload is refused
+        return "it is damaged, or not what its name says."
+    return None
+
+
+if __name__ == "__main__":
+    limit(int(sys.argv[3]))
+    refused = main(sys.argv[1], Path(sys.argv[2]))
+    print(json.dumps({"ok": refused is None, "reason": refused}), flush=True)

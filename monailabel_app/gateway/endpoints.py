@@ -1,0 +1,131 @@
+"""What the gateway answers itself of MONAI Label's contract."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+
+from monailabel_app.gateway import checks, inference, sandbox
+from monailabel_app.gateway.access import Who, who
+from monailabel_app.gateway.errors import CLIENT_CLOSED, Refusal
+from monailabel_app.gateway.forms import Form, read_form
+from monailabel_app.gateway.jobs import Job, State
+from monailabel_app.gateway.policy import Role
+from monailabel_app.gateway.replies import PlainJSON, checked_output, reply
+from monailabel_app.gateway.server import Server
+
+
+async def health(request: Request) -> Response:
+    """The process answers."""
+    return JSONResponse({"status": "ok"})
+
+
+async def ready(request: Request) -> Response:
+    """MONAI Label is loaded: 200; not yet, or never: 503."""
+    backend = Server.of(request).backend
+    backend.check_ready()
+    return JSONResponse({"status": "ready"})
+
+
+class Info:
+    """``GET /info/`` from a snapshot at most a second old: many clients poll it."""
+
+    def __init__(self) -> None:
+        self._body: bytes = b""
+        self._taken = float("-inf")
+        self._lock = asyncio.Lock()
+
+    async def __call__(self, request: Request) -> Response:
+        backend = Server.of(request).backend
+        instance = backend.instance
+        if time.monotonic() - self._taken > 1.0:
+            async with self._lock:
+                if time.monotonic() - self._taken > 1.0:
+                    self._body = await asyncio.to_thread(lambda: bytes(PlainJSON(instance.info()).body))
+                    self._taken = time.monotonic()
+        return Response(self._body, media_type="application/json")
+
+
+async def infer(request: Request) -> Response:
+    """``POST /infer/{model}``: a job that is waited for; a client that hangs up cancels it."""
+    server = Server.of(request)
+    output = checked_output(request.query_params.get("output"))
+    async with submitted(server, request, request.path_params["model"], who(request)) as job:
+        await _wait_or_hang_up(request, job)
+        if job.state is State.CANCELLED:
+            raise Refusal(CLIENT_CLOSED, "The job was cancelled.")
+        if job.error is not None:
+            raise job.error
+        assert job.result is not None
+        result, job.result = job.result, None
+        return reply(result, output)
+
+
+@contextlib.asynccontextmanager
+async def submitted(server: Server, request: Request, model: str, user: Who) -> AsyncIterator[Job]:
+    """A job for this request's form; forgotten (and cancelled when unfinished) at the end."""
+    job = await submit(server, request, model, user)
+    try:
+        yield job
+    finally:
+        server.board.forget(job)
+
+
+async def submit(server: Server, request: Request, model: str, user: Who) -> Job:
+    """Read the request's form and queue it.
+
+    Raises:
+        Refusal: 4xx or 503.
+    """
+    server.backend.check_ready()
+    checks.checked_id(model, "model")
+    try:
+        form = await read_form(request, server.settings.state / "uploads")
+    except ClientDisconnect as error:
+        raise Refusal(CLIENT_CLOSED, "The client went away during its upload.") from error
+    try:
+        prepared = await asyncio.to_thread(inference.prepare, server.backend, model, _query(request, form), form)
+        if prepared.save_as is not None:
+            user.check(Role.ANNOTATOR)
+        for kind, path in prepared.uploads:
+            await sandbox.check(kind, path, server.settings)
+        return await server.board.submit(prepared, user=user.name, folder=form.folder)
+    except BaseException:
+        await asyncio.to_thread(form.discard)
+        raise
+
+
+def _query(request: Request, form: Form) -> dict[str, str]:
+    query: dict[str, Any] = dict(request.query_params)
+    unknown = set(query) - {"image", "session_id", "output", "model"}
+    if unknown:
+        raise Refusal(400, "A query parameter is not known here: use image, session_id and output.")
+    return query
+
+
+async def _wait_or_hang_up(request: Request, job: Job) -> None:
+    """Wait for the job; when the client goes away first, cancel it.
+
+    Raises:
+        Refusal: 499.
+    """
+    done = asyncio.ensure_future(job.wait())
+    gone = asyncio.ensure_future(_disconnected(request))
+    try:
+        await asyncio.wait({done, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if not done.done():
+            raise Refusal(CLIENT_CLOSED, "The client went away.")
+    finally:
+        done.cancel()
+        gone.cancel()
+
+
+async def _disconnected(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,137 @@
+"""A request for an inference: checked, turned into a job, and run on one of MONAI Label's tasks."""
+
+from __future__ import annotations
+
+import dataclasses
+import mimetypes
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from monailabel_app.gateway import checks
+from monailabel_app.gateway.backend import Backend
+from monailabel_app.gateway.errors import Refusal
+from monailabel_app.gateway.forms import Form, Upload
+from monailabel_app.gateway.jobs import Result
+from radfind.engines.api import Context
+
+IMAGE_EXTENSIONS = (".nii.gz", ".nii", ".nrrd", ".mha", ".png", ".jpg", ".jpeg", ".dcm", ".zip")
+LABEL_EXTENSIONS = (".nii.gz", ".nii", ".seg.nrrd", ".nrrd", ".mha", ".bin", ".json", ".png", ".jpg")
+mimetypes.add_type("application/octet-stream", ".nrrd")
+
+
+@dataclasses.dataclass(frozen=True)
+class Inference:
+    """A checked request.
+
+    Arguments:
+        model: the task's name.
+        task: the task.
+        request: what the task is called with, without its context.
+        image: the image id, or "" for an upload or a session.
+        save_as: the tag to save the result under, if asked.
+        uploads: (kind, file) of what came with the request; still to be decoded in the sandbox.
+    """
+
+    model: str
+    task: Any
+    request: dict[str, Any]
+    image: str
+    save_as: str | None = None
+    uploads: tuple[tuple[str, Path], ...] = ()
+
+
+def prepare(backend: Backend, model: str, query: Mapping[str, str], form: Form) -> Inference:
+    """Check a request and find what it names. May read the datastore: call it off the event loop.
+
+    Arguments:
+        query: `image`, `session_id`.
+        form: field `params`, files `file` (an image) and `label`.
+
+    Raises:
+        Refusal: 4xx.
+    """
+    task = backend.task(model)
+    params = checks.checked_params(checks.parsed_params(form.fields.get("params")), task.config())
+    request: dict[str, Any] = {"model": model, "description": task.description, **params}
+    image, session, upload = query.get("image", ""), query.get("session_id", ""), form.file("file")
+    if not (image or session or upload):
+        raise Refusal(400, "Name an image: give image=ID, session_id=ID, or upload it as 'file'.")
+    save_as = None
+    uploads: list[tuple[str, Path]] = []
+    if session:
+        request.update(_session(backend, session))
+        image = ""
+    elif upload is not None:
+        file = named(upload, IMAGE_EXTENSIONS, "image")
+        request["image"] = str(file)
+        uploads.append(("image", file))
+        image = ""
+    else:
+        checks.checked_image_id(image, backend.datastore.list_images())
+        request["image"] = backend.datastore.get_image_uri(image)
+        if params.get("save_label"):
+            save_as = checks.checked_id(str(params.get("label_tag", "original")), "label tag")
+    request["save_label"] = False
+    label = form.file("label")
+    if label is not None:
+        file = _label(backend, image, label)
+        request["label"] = str(file)
+        uploads.append(("label", file))
+    return Inference(model, task, request, image, save_as, tuple(uploads))
+
+
+def run(backend: Backend, inference: Inference, context: Context) -> Result:
+    """Call the task. Blocks: call it on a job's thread.
+
+    Raises:
+        Refusal: the task broke its contract.
+    """
+    context.step(0.0, "starting")
+    file, params = inference.task({**inference.request, "context": context})
+    result = Result(dict(params or {}))
+    if file and Path(file).is_file():
+        result.file, result.name = Path(file), Path(file).name
+        if inference.save_as is not None:
+            info = {"model": inference.model, "params": result.params}
+            backend.datastore.save_label(inference.image, str(file), inference.save_as, info)
+    return result
+
+
+def named(upload: Upload, extensions: tuple[str, ...], what: str, *, anonymous: bool = False) -> Path:
+    """Give an upload the extension its reader goes by, and nothing else of the client's name.
+
+    Arguments:
+        anonymous: the name before the extension may be anything (files of one series).
+
+    Raises:
+        Refusal: 400, the name is not allowed.
+    """
+    name = upload.name or "image.nii.gz"
+    if anonymous:
+        extension = next((e for e in extensions if name.lower().endswith(e)), "")
+    else:
+        _, extension = checks.checked_file_name(name, extensions, what)
+    return upload.path.rename(upload.path.with_name(f"{upload.path.name}{extension}"))
+
+
+def _session(backend: Backend, session_id: str) -> dict[str, Any]:
+    checks.checked_id(session_id, "session id")
+    sessions = backend.instance.sessions()
+    session = sessions.get_session(session_id) if sessions is not None else None
+    if session is None:
+        raise Refusal(404, "There is no such session. Create one with PUT /session/.")
+    return {"image": session.image, "session": session.to_json()}
+
+
+def _label(backend: Backend, image: str, upload: Upload) -> Path:
+    file = named(upload, LABEL_EXTENSIONS, "label")
+    if file.suffix != ".bin":
+        return file
+    # OHIF sends scribbles as bare voxels in the image's own grid.
+    if not image:
+        raise Refusal(400, "A label of bare voxels (.bin) needs the image it belongs to: give image=ID.")
+    from monailabel.datastore.utils.convert import binary_to_image
+
+    converted = Path(binary_to_image(backend.datastore.get_image_uri(image), str(file)))
+    return converted.rename(file.with_name("label.nii.gz"))

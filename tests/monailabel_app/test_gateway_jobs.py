@@ -1,0 +1,75 @@
+"""Jobs: progress, cancel, results, fairness."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+from gateway_fakes import FakeTask, live
+
+
+def submit(url: str, **query: str) -> httpx.Response:
+    return httpx.post(f"{url}/radfind/jobs", params={"model": "fake", "image": "scan", **query}, data={"params": "{}"})
+
+
+def events(url: str, job: str) -> list[tuple[str, dict[str, Any]]]:
+    found, kind = [], ""
+    with httpx.stream("GET", f"{url}/radfind/jobs/{job}/events", timeout=30) as stream:
+        assert stream.headers["content-type"].startswith("text/event-stream")
+        for line in stream.iter_lines():
+            if line.startswith("event: "):
+                kind = line[7:]
+            elif line.startswith("data: "):
+                found.append((kind, json.loads(line[6:])))
+    return found
+
+
+def test_submit_follow_fetch(tmp_path: Path) -> None:
+    with live(tmp_path, {"fake": FakeTask(0.6)}) as server:
+        answer = submit(server.url)
+        assert answer.status_code == 202
+        job = answer.json()["id"]
+        assert answer.headers["location"] == f"/radfind/jobs/{job}"
+        assert httpx.get(f"{server.url}/radfind/jobs/{job}/result").status_code == 409
+        told = events(server.url, job)
+        fractions = [wire["progress"] for _, wire in told]
+        assert len(told) > 4 and fractions == sorted(fractions)
+        assert told[-1][0] == "end" and told[-1][1]["state"] == "done" and fractions[-1] == 1.0
+        for _ in range(2):
+            result = httpx.get(f"{server.url}/radfind/jobs/{job}/result?output=image")
+            assert result.content == b"NRRD0004 fake"
+        assert httpx.get(f"{server.url}/radfind/jobs/{job}/result?once=true&output=json").status_code == 200
+        assert httpx.get(f"{server.url}/radfind/jobs/{job}/result").status_code == 404
+        assert not list((server.state / "results").iterdir())
+
+
+def test_cancel_a_running_job(tmp_path: Path) -> None:
+    task = FakeTask(10.0)
+    with live(tmp_path, {"fake": task}) as server:
+        job = submit(server.url).json()["id"]
+        time.sleep(0.3)
+        begin = time.monotonic()
+        assert httpx.delete(f"{server.url}/radfind/jobs/{job}").status_code == 200
+        assert events(server.url, job)[-1][1]["state"] == "cancelled"
+        assert time.monotonic() - begin < 1.0 and task.cancelled == 1
+        assert httpx.get(f"{server.url}/radfind/jobs/{job}/result").status_code == 410
+
+
+def test_cancel_a_waiting_job(tmp_path: Path) -> None:
+    with live(tmp_path, {"fake": FakeTask(1.0)}) as server:
+        submit(server.url)
+        job = submit(server.url).json()
+        assert job["state"] == "queued"
+        assert httpx.delete(f"{server.url}/radfind/jobs/{job['id']}").json()["state"] == "cancelled"
+
+
+def test_results_expire(tmp_path: Path) -> None:
+    with live(tmp_path, {"fake": FakeTask()}, result_seconds=0.3) as server:
+        job = submit(server.url).json()["id"]
+        events(server.url, job)
+        time.sleep(0.5)
+        assert httpx.get(f"{server.url}/radfind/jobs/{job}").status_code == 404
+        assert not list((server.state / "results").iterdir())
