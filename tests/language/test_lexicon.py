@@ -292,3 +292,9 @@ def test_a_bare_finding_is_read_by_the_region_of_the_study() -> None:
     nodule = LEXICON.get("nodule")
     assert LEXICON.default_for_region(nodule, "chest").id == "pulmonary_nodule"
     assert LEXICON.default_for_region(nodule, "limbs").id == "nodule"
+
+
+@pytest.mark.parametrize("term", ["hypodense nodule", "低密度结节"])
+def test_a_nodule_named_by_its_density_still_takes_its_name_from_the_site(term: str) -> None:
+    concept = LEXICON.lookup(term)
+    assert concept is not None and LEXICON.specialise(concept, "thyroid_lobe").id == "thyroid_nodule"
