@@ -105,9 +105,10 @@ def _lungs(view: View, width: float, hu: Field, texture: Field) -> None:
     _lesions(view, width, hu, texture, ("emphysema",))
     _lesions(view, width, hu, texture, ("ground_glass_opacity",))
     over(hu, coverage(view.tubes("vessels"), width) * inside, 42)
-    _lesions(view, width, hu, texture, (*FOCAL, "atelectasis", "consolidation"))
+    _lesions(view, width, hu, texture, ("atelectasis", "consolidation"))
     over(hu, coverage(view.tubes("airway_walls"), width), 20)
     over(hu, coverage(view.tubes("airways"), width), -990)
+    _lesions(view, width, hu, texture, FOCAL)
     _lesions(view, width, hu, texture, PLEURAL)
 
 
