@@ -97,3 +97,18 @@ def _connected_to(mask: Mask, seed: Mask) -> Mask:
     keep = np.zeros(int(labels.max()) + 1, dtype=bool)
     keep[touched[touched > 0]] = True
     return keep[labels]
+
+
+def carina(airways: Mask) -> int:
+    """Slice (k) at which the trachea divides: the highest one with two lumens in it or below it, else 0.
+
+    The trachea is then ``airways[carina:]``.
+    """
+    two = 0
+    for k in range(airways.shape[0]):
+        if airways[k].any():
+            labels, count = cc3d.connected_components(airways[k], connectivity=8, return_N=True)
+            sizes = np.bincount(labels.ravel(), minlength=count + 1)[1:]
+            if count >= 2 and np.sort(sizes)[-2] >= 3:
+                two = k + 1
+    return two

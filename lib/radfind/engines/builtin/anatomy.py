@@ -9,11 +9,23 @@ import numpy.typing as npt
 
 from radfind.engines.api import Context
 from radfind.engines.builtin import airways, bones, lungs, thorax, tissues
-from radfind.engines.builtin.grid import Mask, Overview
+from radfind.engines.builtin.coverage import Coverage, coverage
+from radfind.engines.builtin.frame import LungFrame, lung_frame
+from radfind.engines.builtin.grid import Mask, Overview, box_of, depth, dilate
 from radfind.volume import Volume
 
 # Half the width of the mediastinum and spine, within which nothing is chest wall of one side.
 MEDIASTINUM_MM = 35.0
+
+# Other ids of what one mask shows.
+ALIASES = {"airway": "airways", "bone": "bones", "skeleton": "bones", "pulmonary_vessel": "vessels"}
+SUPPORTED: frozenset[str] = frozenset(
+    {
+        *("body", "lung", "lung_base", "lung_apex", "airway", "airways", "trachea", "main_bronchus", "bone", "bones"),
+        *("skeleton", "fat", "subcutaneous_fat", "visceral_fat", "muscle", "bowel_gas", "calcification"),
+        *("vessels", "pulmonary_vessel"),
+    }
+)
 
 
 class Anatomy:
@@ -66,17 +78,27 @@ class Anatomy:
         view = self.overview
         return lungs.aerated(view.hu, view.spacing, self._body, self._airways, self._air)
 
+    def _coordinate(self, axis: int) -> npt.NDArray[np.float32]:
+        """LPS x, y or z of each overview voxel in mm, however the grid is turned."""
+        view = self.overview
+        row = self.volume.geometry.affine[axis]
+        terms = [
+            (np.arange(n, dtype=np.float32) * f + np.float32((f - 1) / 2)) * np.float32(row[2 - a])
+            for a, (n, f) in enumerate(zip(view.hu.shape, view.factors, strict=True))
+        ]
+        return terms[0][:, None, None] + terms[1][None, :, None] + terms[2] + np.float32(row[3])
+
     @cached_property
     def _x(self) -> npt.NDArray[np.float32]:
-        """LPS x of each overview voxel in mm: left of the patient is larger, however the grid is turned."""
-        view, geometry = self.overview, self.volume.geometry
-        row = geometry.affine[0]
-        centre = [(f - 1) / 2 for f in view.factors]
-        axes = [
-            (np.arange(n, dtype=np.float32) * f + c) * np.float32(row[2 - axis])
-            for axis, (n, f, c) in enumerate(zip(view.hu.shape, view.factors, centre, strict=True))
-        ]
-        return axes[0][:, None, None] + axes[1][None, :, None] + axes[2] + np.float32(row[3])
+        return self._coordinate(0)
+
+    @cached_property
+    def _y(self) -> npt.NDArray[np.float32]:
+        return self._coordinate(1)
+
+    @cached_property
+    def _z(self) -> npt.NDArray[np.float32]:
+        return self._coordinate(2)
 
     @cached_property
     def _middle(self) -> float:
@@ -140,3 +162,141 @@ class Anatomy:
         """Inside of the rib cage, 1 right and 2 left of the midline: lungs, pleural fluid and air, and mediastinum."""
         sides = np.where(self._x > self._middle, lungs.LEFT, lungs.RIGHT).astype(np.uint8)
         return self.overview.up(sides * self._cage)
+
+    @cached_property
+    def _trunk(self) -> Mask:
+        view = self.overview
+        return tissues.inside_of_muscle(view, self._body, self._bones, self._lungs > 0)
+
+    @cached_property
+    def fat(self) -> Mask:
+        """Fat by density, anywhere in the body."""
+        return tissues.within(self.hu, tissues.FAT_HU) & self.body & (self.lungs == 0) & ~self.bones
+
+    @cached_property
+    def subcutaneous_fat(self) -> Mask:
+        """Fat outside the muscular wall."""
+        return self.fat & ~self.overview.up(self._trunk)
+
+    @cached_property
+    def visceral_fat(self) -> Mask:
+        """Fat in the abdominal and pelvic cavity; the cavity's outline is approximate."""
+        view = self.overview
+        cavity = tissues.visceral_region(self._trunk, self._bones, self._lungs > 0, view.spacing)
+        levels = np.flatnonzero((self._lungs > 0).any(axis=(1, 2)))
+        if levels.size:
+            cavity[(int(levels[0]) + int(levels[-1])) // 2 :] = False  # fat of the mediastinum is not visceral
+        return self.fat & view.up(cavity)
+
+    @cached_property
+    def muscle(self) -> Mask:
+        """Tissue of muscle's density: muscle, and organs that measure alike."""
+        return tissues.within(self.hu, tissues.MUSCLE_HU) & self.body & (self.lungs == 0) & ~self.bones
+
+    @cached_property
+    def bowel_gas(self) -> Mask:
+        """Gas in the body that is neither lung nor central airway nor in the chest."""
+        gas = (self.overview.hu < tissues.AIR_TISSUE) & self._body & ~self._airways & (self._lungs == 0)
+        levels = np.flatnonzero((self._lungs > 0).any(axis=(1, 2)))
+        if levels.size:  # around the top of the lungs gas is in the gullet or the throat
+            gas[(int(levels[0]) + int(levels[-1])) // 2 :] = False
+        gas &= ~dilate(self._lungs > 0, 1.5 * max(self.overview.spacing), self.overview.spacing)
+        near = dilate(gas, 1.01 * max(self.overview.spacing), self.overview.spacing)
+        return self.overview.up(near) & (self.hu < tissues.AIR_TISSUE) & (self.lungs == 0) & self.body
+
+    @cached_property
+    def calcification(self) -> Mask:
+        """Calcium or contrast outside the skeleton: above 130 HU, 2 mm or more away from bone."""
+        near_bone = self.overview.up(dilate(self._bones, 2.5, self.overview.spacing))
+        return (self.hu > tissues.CALCIUM_HU) & self.body & ~near_bone & ~self.bones
+
+    @cached_property
+    def vessels(self) -> Mask:
+        """Dense branching tissue inside the lungs (vessels; nodules and consolidation measure alike)."""
+        return (self.lungs > 0) & (self.hu > lungs.AERATED)
+
+    @cached_property
+    def frames(self) -> dict[int, LungFrame]:
+        """Normalised coordinates of each lung that the scan shows, by side (1 right, 2 left)."""
+        found: dict[int, LungFrame] = {}
+        for side in (lungs.RIGHT, lungs.LEFT):
+            frame = lung_frame(
+                self._lungs == side,
+                (self._x, self._y, self._z),
+                self.overview.spacing,
+                lumen_seen=bool(self._airways.any()),
+                left=side == lungs.LEFT,
+            )
+            if frame is not None:
+                found[side] = frame
+        return found
+
+    @cached_property
+    def pleural_depth(self) -> npt.NDArray[np.float32]:
+        """Millimetres from each overview voxel of the lungs to the nearest edge of its lung; 0 outside."""
+        view = self.overview
+        out = np.zeros(view.hu.shape, dtype=np.float32)
+        for side in (lungs.RIGHT, lungs.LEFT):
+            box = box_of(self._lungs == side, 1)
+            if box is not None:
+                out[box] += depth(self._lungs[box] == side, view.spacing)
+        return out
+
+    def side_at(self, index: tuple[npt.NDArray[np.intp], ...]) -> npt.NDArray[np.uint8]:
+        """1 right or 2 left for overview voxels (k, j, i): by the lung they are in, else by the midline."""
+        half = np.where(self._x[index] > self._middle, lungs.LEFT, lungs.RIGHT)
+        lung = self._lungs[index]
+        return np.where(lung > 0, lung, half).astype(np.uint8)
+
+    def covers(self, region: str, side: str | None = None) -> Coverage:
+        """How much of a region of the chest the scan shows: ``"whole"``, ``"part"``, ``"none"``, or ``"unknown"``
+        for what this engine cannot place.
+
+        Arguments:
+            region: a concept id: lung, a lobe, lung_apex, lung_base, airway, trachea, main_bronchus, pleura,
+                mediastinum, body, bone...
+            side: "left", "right", "both" or None (either).
+        """
+        return coverage(self, region, side)
+
+    def mask(self, concept_id: str, side: str | None = None) -> Mask | None:
+        """The boolean mask of a supported concept on the oriented grid, or None when it is not supported.
+
+        Arguments:
+            concept_id: see `SUPPORTED`.
+            side: "left" or "right" for lungs and their parts; None or "both" for both.
+        """
+        name = ALIASES.get(concept_id, concept_id)
+        if name in ("lung", "lung_base", "lung_apex"):
+            sides = {"right": (lungs.RIGHT,), "left": (lungs.LEFT,)}.get(side or "", (lungs.RIGHT, lungs.LEFT))
+            mask = np.isin(self.lungs, sides)
+            return mask if name == "lung" else mask & self._third(name)
+        if name not in SUPPORTED:
+            return None
+        if name in ("trachea", "main_bronchus"):
+            return self._airway_part(name)
+        mask = np.asarray(getattr(self, name))
+        if side in ("left", "right"):
+            mask = mask & self.overview.up((self._x > self._middle) == (side == "left"))
+        return mask
+
+    def _third(self, name: str) -> Mask:
+        """Upper or lower third of the lungs by their expected length."""
+        out = np.zeros(self._lungs.shape, dtype=bool)
+        for side, frame in self.frames.items():
+            fraction = frame.down(self._z)
+            out |= (self._lungs == side) & (fraction < 1 / 3 if name == "lung_apex" else fraction > 2 / 3)
+        near = dilate(out, 1.01 * max(self.overview.spacing), self.overview.spacing) if out.any() else out
+        levels = out.any(axis=(1, 2))
+        near[~levels] = False
+        return self.overview.up(near)
+
+    def _airway_part(self, name: str) -> Mask:
+        """The airways above the carina, or below it."""
+        split = airways.carina(self._airways)
+        part = self._airways.copy()
+        if name == "trachea":
+            part[:split] = False
+        else:
+            part[split:] = False
+        return self.overview.up(part)

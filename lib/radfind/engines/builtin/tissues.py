@@ -7,7 +7,7 @@ import fill_voids
 import numpy as np
 import numpy.typing as npt
 
-from radfind.engines.builtin.grid import Mask, Overview, depth, dilate, open_
+from radfind.engines.builtin.grid import Mask, Overview, close, depth, dilate, erode, open_
 
 # Half way between air (-1000 HU) and water-like tissue (0 HU).
 AIR_TISSUE = -500.0
@@ -57,3 +57,46 @@ def air_peak(hu: npt.NDArray, body: Mask) -> float:
     outside = hu[~body]
     outside = outside[(outside > -1023.5) & (outside < -900)]
     return float(np.median(outside)) if outside.size > 100 else -1000.0
+
+
+# Fat -190 to -30 HU (Kvist et al., J Comput Assist Tomogr 1986;10:53; Yoshizumi et al., Radiology 1999;211:283);
+# muscle -29 to 150 HU (Mourtzakis et al., Appl Physiol Nutr Metab 2008;33:997).
+FAT_HU = (-190, -30)
+MUSCLE_HU = (-29, 150)
+# Calcium in soft tissue: the Agatston threshold (Agatston et al., J Am Coll Cardiol 1990;15:827).
+CALCIUM_HU = 130
+SKIN_MM = 4.0
+ABDOMINAL_WALL_MM = 12.0
+FASCIA_GAP_MM = 8.0
+
+
+def inside_of_muscle(view: Overview, body: Mask, bone: Mask, lung: Mask) -> Mask:
+    """What the muscular wall of the trunk encloses, wall included, on the overview grid: all but skin and
+    subcutaneous fat.
+
+    Dense tissue deeper than the skin is closed over the gaps between muscles and filled in each axial slice.
+    """
+    flat = (1e6, view.spacing[1], view.spacing[2])
+    deep = erode(body, SKIN_MM, flat)
+    dense = deep & ((view.hu > FAT_HU[1]) | lung | bone)
+    dense = open_(dense, SKIN_MM / 2, flat)
+    return _fill_slices(close(_fill_slices(dense), FASCIA_GAP_MM, flat) & body)
+
+
+def visceral_region(inside: Mask, bone: Mask, lung: Mask, spacing: tuple[float, float, float]) -> Mask:
+    """The abdominal and pelvic cavity, roughly: inside the muscular wall, in front of the spine, below the lungs."""
+    flat = (1e6, spacing[1], spacing[2])
+    out = erode(inside, ABDOMINAL_WALL_MM, flat) & ~lung & ~bone
+    for k in range(out.shape[0]):
+        rows = np.nonzero(bone[k].any(axis=1))[0]
+        if rows.size:
+            body_rows = np.nonzero(inside[k].any(axis=1))[0]
+            behind = rows[rows > (body_rows[0] + body_rows[-1]) / 2] if body_rows.size else rows
+            if behind.size:
+                out[k, int(np.median(behind)) :] = False
+    return out
+
+
+def within(hu: npt.NDArray[np.int16], bounds: tuple[int, int]) -> Mask:
+    """Voxels whose Hounsfield units lie in `bounds`, ends included."""
+    return (hu >= bounds[0]) & (hu <= bounds[1])
