@@ -84,7 +84,7 @@ def sample(shape: tuple[int, int, int] = (60, 128, 128), axes: str = "LPS") -> S
     ranked = []
     areas = [e.mask.sum(axis=(1, 2)) for e in evidence if e.mask is not None]
     for number, area in enumerate(areas):
-        for k in np.argsort(-area)[:4]:
+        for k in [k for k in np.argsort(-area)[:4] if area[k]]:
             scores[k] = area[k] / area.max()
             ranked.append((float(scores[k]), int(k), evidence[number]))
     slices = tuple(

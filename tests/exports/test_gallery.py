@@ -1,0 +1,135 @@
+"""The page is parsed back: what it says, what it links to, and that nothing in it can run or call out."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import io
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from export_sample import TEXT, sample
+from PIL import Image
+
+from radfind.exports.gallery import write_gallery
+from radfind.language.findings import Span
+from radfind.results import Verdict
+
+
+class Page(HTMLParser):
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.report = ""
+        self._in_report = False
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag == "p" and dict(attrs).get("class") == "text":
+            self._in_report = True
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "p":
+            self._in_report = False
+
+    def handle_data(self, data: str) -> None:
+        if self._in_report:
+            self.report += data
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attrs for name, attrs in self.tags if name == tag]
+
+
+@pytest.fixture(scope="module")
+def html(tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("page") / "report.html"
+    s = sample()
+    write_gallery(path, s.phantom.volume, s.text, s.verdicts, ranking=s.ranking, segmentation=s.segmentation)
+    return path.read_text(encoding="utf-8")
+
+
+def test_report_text_is_whole_and_linked_to_its_statements(html: str) -> None:
+    page = Page(html)
+    assert page.report == TEXT
+    links = [a["href"] for a in page.all("a")]
+    ids = {f"#{a['id']}" for a in page.all("article")}
+    assert set(links) == ids == {"#finding-1", "#finding-2", "#finding-3"}
+    classes = {a["href"]: str(a["class"]).split()[0] for a in page.all("a")}
+    assert classes == {"#finding-1": "no", "#finding-2": "yes", "#finding-3": "maybe"}
+
+
+def test_page_is_self_contained_and_runs_nothing(html: str) -> None:
+    page = Page(html)
+    assert not page.all("script") and not page.all("link") and not page.all("iframe")
+    assert not re.search(r"https?://|url\(|@import", html)
+    policy = next(m["content"] for m in page.all("meta") if m.get("http-equiv") == "Content-Security-Policy")
+    assert policy is not None and "default-src 'none'" in policy and "script" not in policy
+    for _, attrs in page.tags:
+        assert not any(name.startswith("on") for name in attrs)
+        assert str(attrs.get("src", "data:")).startswith("data:")
+
+
+def test_images_decode_and_are_described(html: str) -> None:
+    images = Page(html).all("img")
+    assert len(images) >= 8
+    for attrs in images:
+        assert attrs["alt"]
+        data = base64.b64decode(str(attrs["src"]).split(",", 1)[1])
+        image = Image.open(io.BytesIO(data))
+        assert image.size == (int(str(attrs["width"])), int(str(attrs["height"])))
+
+
+def test_reported_beside_measured(html: str) -> None:
+    measured = sample().phantom.lesions[0].diameter_mm
+    assert re.search(rf"14 × 11</td><td[^>]*>{measured[0]:.1f} × {measured[1]:.1f}<", html)
+    assert "Research software, not a medical device" in html
+    assert "93%" in html and "The apex is not covered." in html
+
+
+def test_masks_can_be_switched_off_without_script(html: str) -> None:
+    page = Page(html)
+    assert [a for a in page.all("input") if a.get("type") == "checkbox" and a.get("id") == "masks"]
+    assert ".toggle:not(:checked) ~ main .mask" in html
+    assert len([a for a in page.all("g") if a.get("class") == "mask"]) >= 8
+
+
+def test_hostile_text_stays_text(tmp_path: Path) -> None:
+    s = sample()
+    evil = '<script>alert(1)</script><img src=x onerror=alert(2)>" onmouseover="alert(3)'
+    volume = dataclasses.replace(s.phantom.volume, header={"PatientName": evil, "StudyDescription": "</style>" + evil})
+    verdict = Verdict(Span(0, len(evil), evil), "maybe", 0.5, evil, "vague", engine=evil)
+    path = tmp_path / "evil.html"
+    write_gallery(path, volume, evil, [verdict])
+    page = Page(path.read_text(encoding="utf-8"))
+    assert not page.all("script") and not page.all("img")
+    assert page.report == evil
+    assert not any(name.startswith("on") for _, attrs in page.tags for name in attrs)
+
+
+def test_flipped_scan_looks_the_same(tmp_path: Path) -> None:
+    """The patient's left-sided fluid is on the image's right whichever way the voxels run."""
+    shown = []
+    for axes in ("LPS", "RAS"):
+        s = sample(axes=axes)
+        path = tmp_path / f"{axes}.html"
+        write_gallery(path, s.phantom.volume, s.text, s.verdicts, segmentation=s.segmentation)
+        page = path.read_text(encoding="utf-8")
+        article = page[page.index('id="finding-2"') :]
+        path_data = re.search(r'class="line" d="([^"]+)"', article)
+        assert path_data is not None
+        xy = np.array(re.findall(r"(-?[\d.]+) (-?[\d.]+)", path_data[1]), float)
+        assert xy[:, 0].mean() > 220 and xy[:, 1].mean() > 170  # right half, back half of the 440-pixel picture
+        shown.append(xy.mean(axis=0))
+    assert np.allclose(*shown, atol=4)
+
+
+def test_pages_without_findings_or_images(tmp_path: Path) -> None:
+    s = sample()
+    path = tmp_path / "empty.html"
+    write_gallery(path, s.phantom.volume, "nothing known here", [])
+    page = Page(path.read_text(encoding="utf-8"))
+    assert page.report == "nothing known here" and not page.all("article")
