@@ -13,6 +13,7 @@ from typing import IO, Literal
 
 import numpy as np
 import numpy.typing as npt
+from pydicom.pixel_data_handlers.util import convert_color_space
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
@@ -207,7 +208,7 @@ def _fragments(file: IO[bytes], offset: int, total: int, instance: Instance) -> 
 def read_frame(store: PixelStore, index: int) -> npt.NDArray:
     """Stored values of one frame: (rows, columns) or (rows, columns, samples), native byte order.
 
-    YBR colour is converted to RGB by the codecs and in `radfind.imaging.photometric` for raw frames.
+    YBR colour is converted to RGB.
     """
     if store.fragments is not None:
         with store.instance.open() as file:
@@ -234,10 +235,13 @@ def _raw(store: PixelStore, index: int) -> npt.NDArray:
     values = values.astype(dtype.newbyteorder("="), copy=False)
     if not layout.is_float:
         values = _only_stored_bits(values, layout)
-    return shaped(values, layout)
+    values = _shaped(values, layout)
+    if layout.photometric in ("YBR_FULL", "YBR_FULL_422"):
+        return convert_color_space(values, "YBR_FULL", "RGB")
+    return values
 
 
-def shaped(values: npt.NDArray, layout: PixelLayout) -> npt.NDArray:
+def _shaped(values: npt.NDArray, layout: PixelLayout) -> npt.NDArray:
     """(rows, columns[, samples]) of the flat values of one frame, planes interleaved."""
     if layout.samples == 1:
         return values.reshape(layout.rows, layout.columns)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -35,14 +38,15 @@ def read_image_file(source: SourceFile, modality: str | None) -> Volume:
     """Raises ImageError when the file is damaged, too large, holds no 3-D image, or no finite value."""
     import SimpleITK as sitk
 
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(str(source.path))
-    try:
-        reader.ReadImageInformation()
-        _check_size(reader, source)
-        image = reader.Execute()
-    except RuntimeError as error:  # SimpleITK's only exception
-        raise ImageError(_explain(source, error)) from error
+    with _alone(source.path) as path:
+        reader = sitk.ImageFileReader()
+        reader.SetFileName(str(path))
+        try:
+            reader.ReadImageInformation()
+            _check_size(reader, source)
+            image = reader.Execute()
+        except RuntimeError as error:  # SimpleITK's only exception
+            raise ImageError(_explain(source, error)) from error
     array, geometry = _to_3d(image, source)
     if array.ndim == 3 and array.dtype.kind == "f" and not np.isfinite(array).any():
         raise ImageError(f"'{source.shown}' holds no number: every voxel is NaN or infinite. Export it again.")
@@ -58,6 +62,21 @@ def read_image_file(source: SourceFile, modality: str | None) -> Volume:
         reversed_k=backwards,
         warnings=told,
     )
+
+
+@contextlib.contextmanager
+def _alone(path: Path) -> Iterator[Path]:
+    """A name for the file that has no neighbours.
+
+    The NIfTI library inside ITK reads the voxels of ``ct.nii`` when asked for ``ct.nii.gz`` and both are there.
+    """
+    if suffix_of(path) != ".nii.gz":
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="radfind-") as folder:
+        link = Path(folder) / "image.nii.gz"
+        link.symlink_to(path.resolve())
+        yield link
 
 
 def _explain(source: SourceFile, error: Exception) -> str:
