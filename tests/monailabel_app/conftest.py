@@ -31,9 +31,7 @@ class Server:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     pytest.importorskip("monailabel", reason="the server extra is not installed")
     folder = tmp_path_factory.mktemp("studies")
-    phantom = make_phantom(
-        seed=4101, lesions=(LesionSpec("solid_nodule", "right", "upper", 16.0),), shape=(64, 160, 160)
-    )
+    phantom = make_phantom(seed=4101, lesions=(LesionSpec("solid_nodule", "right", "upper", 16.0),))
     scan = folder / "series-a"
     scan.mkdir()
     write_dicom(phantom.volume, scan)

@@ -14,7 +14,7 @@ import radfind
 from radfind.client import RadFindClient
 from radfind.errors import EngineError, InputError
 from radfind.exports.gallery import write_gallery
-from radfind.exports.table import finding_rows, write_measurements
+from radfind.exports.table import segment_rows, verdict_rows, write_measurements
 from radfind.volume import Volume
 from radfind.wire_results import ranking_from_wire, segmentation_from_wire, verdicts_from_wire
 
@@ -59,13 +59,12 @@ def run_demo(dicom: Path | None, report: Path | None, output: Path) -> None:
         )
         verdicts = verdicts_from_wire(client.ask("radfind_verify", image, text=text, masks=True), volume.geometry.shape)
     print("4/4  Writing the page and the table")
-    write_measurements(output / "measurements.csv", finding_rows(volume, segmentation, verdicts))
+    write_measurements(output / "measurements.csv", [*verdict_rows(verdicts, volume), *segment_rows(segmentation)])
     page = output / "report.html"
-    write_gallery(page, volume=volume, text=text, verdicts=verdicts, ranking=ranking, segmentation=segmentation)
+    write_gallery(page, volume, text, verdicts, ranking=ranking, segmentation=segmentation)
     answers = [verdict.answer for verdict in verdicts]
-    print(
-        f"{len(answers)} statements: {answers.count('yes')} yes, {answers.count('no')} no, {answers.count('maybe')} maybe"
-    )
+    counted = ", ".join(f"{answers.count(answer)} {answer}" for answer in ("yes", "no", "maybe"))
+    print(f"{len(answers)} statements: {counted}")
     for verdict in verdicts:
         if verdict.answer == "no":
             print(f"  contradicted: {verdict.statement.text.strip()}  ({verdict.reason})")
