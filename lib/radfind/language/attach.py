@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from radfind.language.attributes import Attribute, Count
 from radfind.language.concepts import Concept
@@ -41,7 +41,7 @@ class Claim:
         return self.concept.id in _DESCRIBING
 
 
-_LINK = r"\b(?:in|of|at|on|within|near|adjacent|along|to|from|involving|affecting|is|are|was|were|has|have|with|showing|there|measuring|that|including|into|over|around|between|by|for)\b|,|;|:|\("
+_LINK = r"\b(?:causing|leading|resulting|creating|producing|forming|compressing|extending|surrounding|accompanying|in|of|at|on|within|near|adjacent|along|to|from|involving|affecting|is|are|was|were|has|have|with|showing|there|measuring|that|including|into|over|around|between|by|for)\b|,|;|:|\("
 _BREAK = re.compile(_LINK + r"|\b(?:and|or)\b|[,;:(]|见|示|有|呈|、|及|和|与|伴|位于|于")
 _CLAUSE_BREAK = re.compile(_LINK + r"|[,;:(]|见|示|有|呈|伴|位于")
 _COORDINATED = re.compile(r"(?:\s|,|/|-|and\b|or\b|、|及|和|与|或|[a-z]+\s){0,8}\Z")
@@ -55,11 +55,26 @@ _ACCOMPANYING = re.compile(r"[,;\s]*(?:伴|其|内|边缘|周围|并|局部|部�
 
 
 def attach_places(
-    folded: str, clauses: Sequence[Piece], claims: Sequence[Claim], words: Sequence[PlaceWord], chinese: bool
+    folded: str,
+    clauses: Sequence[Piece],
+    claims: Sequence[Claim],
+    words: Sequence[PlaceWord],
+    chinese: bool,
+    fits: Callable[[Concept, PlaceWord], bool],
 ) -> None:
-    """Gives every claim the place words that are about it."""
+    """Gives every claim the place words that are about it.
+
+    Arguments:
+        folded: folded text.
+        clauses: clauses of one sentence.
+        claims: its findings, in order; their `words` are set.
+        words: its place words, in order.
+        chinese: whether the sentence is Chinese.
+        fits: whether a structure turns a general finding into one of its own ("thickening", oesophagus).
+    """
     waiting: list[PlaceWord] = []
     previous: Claim | None = None
+    fronted = [] if chinese else _fronted(folded, claims, words)
     for clause in clauses:
         inside = [claim for claim in claims if clause.start <= claim.start < clause.stop]
         here = [word for word in words if clause.start <= word.start < clause.stop]
@@ -73,18 +88,36 @@ def attach_places(
             continue
         _attach_in_clause(folded, clause, inside, here, chinese)
         first = inside[0]
-        if waiting:
-            for claim in inside:
-                if not _sided(claim.words):
-                    claim.words = [*waiting, *claim.words]
-            waiting = []
-        elif chinese and previous is not None and not here and _ACCOMPANYING.match(folded[clause.start : clause.stop]):
-            for claim in inside:
-                claim.words = list(previous.words)
+        for claim in inside:
+            subject = [w for w in waiting if chinese or fits(claim.concept, w)]
+            if (
+                subject
+                and not _sided(claim.words)
+                and (chinese or not any(fits(claim.concept, w) for w in claim.words))
+            ):
+                claim.words = [*subject, *claim.words]
+            if fronted and not _sided(claim.words):
+                claim.words = [*fronted, *(word for word in claim.words if word not in fronted)]
+        if chinese and previous is not None and not here and not waiting:
+            if _ACCOMPANYING.match(folded[clause.start : clause.stop]):
+                for claim in inside:
+                    claim.words = list(previous.words)
+        waiting = [] if chinese else waiting
         if first.words or not chinese:
             previous = inside[-1]
         elif previous is None:
             previous = first
+
+
+def _fronted(folded: str, claims: Sequence[Claim], words: Sequence[PlaceWord]) -> list[PlaceWord]:
+    """Place words set before the whole sentence: "In both lungs; no mass is seen, but nodules are"."""
+    if not claims:
+        return []
+    lead = [word for word in words if word.stop <= claims[0].start]
+    if not lead or not re.match(r"[^,;:.]{0,30}[,;:]", folded[lead[-1].stop : claims[0].start]):
+        return []
+    opening = folded[max(0, lead[0].start - 40) : lead[0].start]
+    return lead if re.search(r"(?:\A|[.\n]|\b)(?:in|on|at|within|of|examined in)\s(?:the\s)?\Z", opening) else []
 
 
 def _sided(words: Sequence[PlaceWord]) -> bool:
@@ -115,7 +148,9 @@ def _attach_in_clause(
         elif rest:
             before = folded[claims[index - 1].stop : rest[0].start]
             gap = folded[rest[-1].stop : claim.start]
-            if (chinese and not _ZH_AFTER.search(before)) or (not chinese and _NEW_LEAD.search(before) and not re.search(r",|\band\b", gap)):
+            if (chinese and not _ZH_AFTER.search(before)) or (
+                not chinese and _NEW_LEAD.search(before) and not re.search(r",|\band\b", gap)
+            ):
                 lead = rest
             else:
                 after[index - 1] += rest
@@ -124,13 +159,15 @@ def _attach_in_clause(
         after[-1] += slots[-1]
     for index in range(len(claims) - 2, -1, -1):
         gap = folded[claims[index].stop : claims[index + 1].start]
-        if not after[index] and not slots[index + 1] and not _VERB_OR_LINK.search(gap):
+        free = not after[index] and not slots[index + 1] and not _VERB_OR_LINK.search(gap)
+        if free and not (_sided(leads[index]) and _sided(after[index + 1])):
             after[index] = list(after[index + 1])
     for index, claim in enumerate(claims):
         mine = own[index] + after[index]
         if not mine and index and not leads[index]:
             gap = folded[claims[index - 1].stop : claim.start]
-            if _WITH.search(gap) or (not _VERB_OR_LINK.search(gap) and own[index - 1]):
+            carried = not _VERB_OR_LINK.search(gap) and claims[index - 1].describes
+            if _WITH.search(gap) or carried or (not _VERB_OR_LINK.search(gap) and own[index - 1]):
                 mine = list(claims[index - 1].words)
         if leads[index] and not _sided(mine):
             mine = leads[index] + mine
@@ -141,6 +178,9 @@ def _attach_in_clause(
                 if w.kind == "anatomy" and not w.side and w.concept and not w.concept.id.startswith(("left_", "right_"))
             ] + mine
         claim.words = sorted(mine, key=lambda word: (word.start, word.stop))
+    for earlier, claim in zip(claims, claims[1:], strict=False):
+        if claim.describes and not earlier.words:  # "nodules, some of them calcified, in both lungs"
+            earlier.words = list(claim.words)
 
 
 def _modifiers(
@@ -158,7 +198,10 @@ def _modifiers(
 _SIZE_BREAK = re.compile(
     r"[,;:()]|\b(?:is|are|was|were|in the|in both|in right|in left|on|and|with|at|from|to|which|measuring)\b|见|示|伴"
 )
-_MEASURED_ORGAN = re.compile(r"diameter|calib(?:er|re)|width|measures?|thickness|直径|宽|径|厚")
+_MEASURED_ORGAN = re.compile(
+    r"^(?:'s)?\s?(?:[a-z-]+ ){0,2}(?:diameter|calib(?:er|re)|width|length|size|measures|is|was)|^(?:直径|宽|内径|管径)"
+)
+_MEASURE_OF = re.compile(r"(?:diameter|calib(?:er|re)|width|length|size)s? of (?:the )?\Z")
 
 
 def host(claims: Sequence[Claim], position: int) -> Claim | None:
@@ -193,18 +236,16 @@ def attach_sizes(folded: str, claims: Sequence[Claim], sizes: Sequence[Size], or
             organ = max(
                 (organ for organ in organs if nearest <= organ.start < size.start), key=lambda o: o.start, default=None
             )
-            about_organ = (
-                organ is not None
-                and _MEASURED_ORGAN.search(folded[organ.stop : size.start])
-                and re.search(
-                    r"\band\b|[,;]|\Z" if nearest < 0 else r"\band\b|;", folded[max(nearest, 0) : organ.start]
-                )
+            about_organ = organ is not None and (
+                _MEASURE_OF.search(folded[: organ.start][-30:])
+                or (before is None and _MEASURED_ORGAN.search(folded[organ.stop : size.start]))
             )
             if about_organ:
                 continue
             claim = before
         if claim is None:
-            claim = next((c for c in claims if c.start >= size.stop), None)
+            later = [c for c in claims if c.start >= size.stop]
+            claim = next((c for c in later if not c.describes), later[0] if later else None)
         if claim is None:
             left.append(size)
         else:
@@ -272,3 +313,53 @@ def attach_references(claims: Sequence[Claim], references: Sequence[ImageReferen
         else:
             claim.references.append(reference)
     return left
+
+
+def share_with_brackets(folded: str, claims: Sequence[Claim]) -> None:
+    """ "a 6 mm lesion in the left kidney (cyst?)": what stands in brackets is the same thing at the same place."""
+    for earlier, claim in zip(claims, claims[1:], strict=False):
+        if not re.search(r"\(\s*(?:[a-z-]+\s)?\Z", folded[max(0, claim.start - 14) : claim.start]):
+            continue
+        if not claim.sizes:
+            claim.sizes = list(earlier.sizes)
+        if not _sided(claim.words):
+            claim.words = sorted({*earlier.words, *claim.words}, key=lambda word: (word.start, word.stop))
+
+
+_LARGEST = re.compile(
+    r"largest|larger|biggest|smallest|smaller|maxim|greatest|longest|up to|short|最大|较大|大者|最小|分别"
+)
+
+
+def lesions(claim: Claim, folded: str) -> list[tuple[list[PlaceWord], list[Size]]]:
+    """The lesions that one mention stands for, as (place words, sizes): "nodules, 8 mm in A and 7 mm in B" are two.
+
+    A mention is split only where each exact size has a place of its own, or where as many sizes are given as lesions
+    are counted ("two nodules of 5 and 8 mm").
+    """
+    whole = [(claim.words, claim.sizes)]
+    exact = sorted((size for size in claim.sizes if size.mm), key=lambda size: size.start)
+    behind = [size for size in exact if size.start >= claim.start]
+    if claim.presence == "absent" or len(behind) < 2 or len(behind) != len(exact):
+        return whole
+    between = folded[claim.start : behind[-1].start]
+    shared = [word for word in claim.words if word.start < claim.start]
+    later = [word for word in claim.words if word.start >= claim.start]
+    first_size, last_size = behind[0], behind[-1]
+    if later and any(first_size.stop <= word.start < last_size.start for word in later):
+        size_first = not any(claim.start <= word.start < first_size.start for word in later)
+        groups = []
+        for index, size in enumerate(behind):
+            if size_first:
+                low, high = size.start, behind[index + 1].start if index + 1 < len(behind) else 10**9
+            else:
+                low, high = (behind[index - 1].start if index else claim.start), size.start
+            groups.append([word for word in later if low <= word.start < high])
+        if all(groups):
+            return [
+                ([*([] if _sided(group) else shared), *group], [size])
+                for group, size in zip(groups, behind, strict=True)
+            ]
+    if claim.count == len(behind) and (not _LARGEST.search(between) or "分别" in between):
+        return [(claim.words, [size]) for size in behind]
+    return whole

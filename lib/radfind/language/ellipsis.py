@@ -8,6 +8,7 @@ here and kept only when the lexicon knows it.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import re
 from collections.abc import Sequence
 
@@ -18,56 +19,41 @@ from radfind.language.text import Piece
 
 @dataclasses.dataclass(frozen=True)
 class Mention:
-    """A finding named in a text: its concept, its characters, and the organ words used up by the name."""
+    """A finding named in a text: its concept and its characters."""
 
     concept: Concept
     start: int
     stop: int
-    composed: bool = False
 
 
-# A change as written -> how the lexicon may word it after (or before) the organ.
-_CHANGES: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
-    (r"enlarged|enlargement|increased in size|increase in size|增大|肿大|增大", ("enlargement",), ("enlarged",)),
+# Changes the lexicon does not list as terms of their own -> the general finding they stand for; its organ makes it
+# special later ("increase in oesophageal wall thickness").
+_GENERAL: tuple[tuple[str, str], ...] = (
     (
-        r"(?:pathological |significant |tumou?ral )*wall thickness(?:es)? increase|increase(?:d)? (?:in )?wall thickness|wall thickening|thickening (?:of|in) the wall|壁增厚",
-        ("wall thickening", "thickening"),
-        ("thickened",),
+        "wall_thickening",
+        r"increase(?:d|s)? (?:in )?(?:[a-z]+ ){0,3}(?:wall )?thickness|(?:wall )?thickness(?:es)? increases?",
     ),
-    (r"thickened|thickening|thickness increase|increase(?:d)? (?:in )?thickness|增厚", ("thickening", "wall thickening"), ("thickened",)),
-    (r"dilated|dilatation|dilation|dilatations|ectatic|ectasia|widened|widening|aneurysmatic|扩张|增宽", ("dilatation", "dilation", "ectasia"), ("dilated",)),
-    (r"narrowed|narrowing|stenosis|stenotic|狭窄|变窄", ("stenosis", "narrowing"), ("narrowed",)),
-    (r"calcified|calcifications?|calcific|钙化", ("calcification",), ("calcified",)),
-    (r"effusions?|fluid|积液", ("effusion", "fluid"), ()),
-    (r"fractures?|fractured|骨折", ("fracture",), ("fractured",)),
-    (r"cysts?|囊肿", ("cyst",), ()),
-    (r"stones?|calcul(?:us|i)|结石", ("stone", "calculus"), ()),
-    (r"nodules?|结节", ("nodule",), ()),
-    (r"mass(?:es)?|肿块", ("mass",), ()),
-    (r"metastas[ei]s|转移", ("metastasis",), ()),
-    (r"collapsed|collapse|塌陷", ("collapse",), ("collapsed",)),
-)  # fmt: skip
-_ZH_OF = {
-    "enlargement": ("肿大", "增大"),
-    "wall thickening": ("壁增厚",),
-    "thickening": ("增厚",),
-    "dilatation": ("扩张", "增宽"),
-    "stenosis": ("狭窄",),
-    "calcification": ("钙化",),
-    "effusion": ("积液",),
-    "fracture": ("骨折",),
-    "cyst": ("囊肿",),
-    "stone": ("结石",),
-    "nodule": ("结节",),
-    "mass": ("肿块",),
-    "metastasis": ("转移", "转移瘤"),
-}
+    ("dilatation", r"dilatations?|dilation|dilated|ectatic|ectasia|widened|widening|aneurysmatic|扩张|增宽"),
+    ("stenosis", r"narrowed|narrowing|stenotic|狭窄|变窄"),
+)
+# Size words that name a finding only together with an organ: "lymph nodes are not enlarged", "心影增大".
+_ENLARGED = r"enlarged|enlargement|increased in size|increase in size|肿大|增大"
+_PATHOLOGICAL = (
+    r"(?:abnormal|patholog(?:ical|ic)(?:ly)?)"
+    r"(?: (?:in )?(?:patholog(?:ical|ic) )*(?:sized?|dimensions?|enlarged|appearance|and|or|configured))*|病理性"
+)
 _CHANGE = re.compile(
-    "|".join(f"(?P<c{index}>(?<![a-z])(?:{pattern})(?![a-z]))" for index, (pattern, _, _) in enumerate(_CHANGES))
+    "|".join(
+        [f"(?P<general{index}>(?<![a-z])(?:{pattern})(?![a-z]))" for index, (_, pattern) in enumerate(_GENERAL)]
+        + [
+            f"(?P<enlarged>(?<![a-z])(?:{_ENLARGED})(?![a-z]))",
+            f"(?P<pathological>(?<![a-z])(?:{_PATHOLOGICAL})(?![a-z]))",
+        ]
+    )
 )
 _CONJUNCTION_BEFORE = re.compile(r"([a-z]{3,})\s*(?:,\s*(?:and|or)?|/|-|\band/or\b|\band\b|\bor\b)\s*\Z")
 _CONJUNCTION_AFTER = re.compile(
-    r"\s*(?:,\s*(?:and|or)?\s|/|-|\s-\s|and/or\s|and\s|or\s)\s*(?:no\s)?([a-z]{3,})(?![a-z])"
+    r"\s*(?:,\s*(?:and|or)?\s|/|-|\s-\s|and/or\s|and\s|or\s)\s*(?:no\s)?((?:increased )?[a-z]{3,})(?![a-z])"
 )
 _ZH_BEFORE = re.compile(r"([\u4e00-\u9fff]{1,4})(?:、|及|和|与|或|/|-|,)\Z")
 _ZH_AFTER = re.compile(r"(?:、|及|和|与|或|/|-)([\u4e00-\u9fff]{2,4})")
@@ -110,7 +96,8 @@ def _latin_shared(
     found: list[tuple[Mention, tuple[int, int]]] = []
     if len(parts) < 2:
         return found
-    position = mention.start
+    organs = [parts[0]]
+    position = first = mention.start
     for _ in range(4):
         match = _CONJUNCTION_BEFORE.search(folded[max(sentence.start, position - 30) : position])
         if match is None:
@@ -119,11 +106,12 @@ def _latin_shared(
         for cut in range(1, len(parts)):
             concept = lexicon.lookup(" ".join([match[1], *parts[cut:]]))
             if concept is not None and concept.kind == "finding" and concept.id != mention.concept.id:
-                found.append((Mention(concept, start, mention.stop, True), (start, start + len(match[1]))))
+                found.append((Mention(concept, start, mention.stop), (start, start + len(match[1]))))
                 break
         else:
             break
-        position = start
+        organs.append(match[1])
+        position = first = start
     position = mention.stop
     for _ in range(4):
         match = _CONJUNCTION_AFTER.match(folded[position : min(sentence.stop, position + 40)])
@@ -131,9 +119,15 @@ def _latin_shared(
             break
         stop = position + match.end()
         for cut in range(len(parts) - 1, 0, -1):
-            concept = lexicon.lookup(" ".join([*parts[:cut], match[1]]))
+            change = "thickening" if "thick" in match[1] else match[1]
+            concept = lexicon.lookup(" ".join([*parts[:cut], change]))
             if concept is not None and concept.kind == "finding" and concept.id != mention.concept.id:
-                found.append((Mention(concept, mention.start, stop, True), (position + match.start(1), stop)))
+                found.append((Mention(concept, mention.start, stop), (position + match.start(1), stop)))
+                # "pericardial, pleural effusion-thickening" denies four things
+                for organ in organs[1:]:
+                    other = lexicon.lookup(f"{organ} {change}")
+                    if other is not None and other.kind == "finding":
+                        found.append((Mention(other, first, stop), (position + match.start(1), stop)))
                 break
         else:
             break
@@ -154,7 +148,7 @@ def _chinese_shared(
                 concept = lexicon.lookup(organ + words[cut:])
                 if concept is not None and concept.kind == "finding" and concept.id != mention.concept.id:
                     start = begin + before.end(1) - length
-                    return [(Mention(concept, start, mention.stop, True), (start, start + length))]
+                    return [(Mention(concept, start, mention.stop), (start, start + length))]
     after = _ZH_AFTER.match(folded[mention.stop : min(sentence.stop, mention.stop + 6)])
     if after:
         for length in range(2, len(after[1]) + 1):
@@ -162,61 +156,57 @@ def _chinese_shared(
                 concept = lexicon.lookup(words[:cut] + after[1][:length])
                 if concept is not None and concept.kind == "finding" and concept.id != mention.concept.id:
                     begin = mention.stop + after.start(1)
-                    return [(Mention(concept, mention.start, begin + length, True), (begin, begin + length))]
+                    return [(Mention(concept, mention.start, begin + length), (begin, begin + length))]
     return found
 
 
 def _spread(
     folded: str, sentence: Piece, named: list[Mention], matches: Sequence[Match], lexicon: Lexicon
 ) -> list[Mention]:
-    """Completes organ ... change ("lymph nodes are not enlarged"); a change the lexicon knows as a finding in its
-    own right ("effusion") is replaced by the organ's own when there is one."""
+    """Adds changes that stand apart from their organ ("lymph nodes are not enlarged", "increase in wall thickness")."""
     organs = [m for m in matches if m.concept.kind == "anatomy"]
     result = list(named)
-    if not organs:
-        return result
     for change in _CHANGE.finditer(folded, sentence.start, sentence.stop):
-        holder = next((m for m in result if m.start <= change.start() and change.end() <= m.stop), None)
-        if holder is not None and (holder.composed or (holder.start, holder.stop) != change.span()):
+        if any(m.start < change.end() and change.start() < m.stop for m in result):
             continue
-        index = int((change.lastgroup or "c0")[1:])
-        special = _composed(folded, change, _CHANGES[index], organs, lexicon)
-        if special:
-            if holder is not None:
-                result.remove(holder)
-            result += special
+        kind = change.lastgroup or ""
+        if kind.startswith("general"):
+            concept: Concept | None = lexicon.get(_GENERAL[int(kind.removeprefix("general"))][0])
+        else:
+            concept = _enlarged(folded, change, organs, kind == "pathological", lexicon)
+        if concept is not None:
+            result.append(Mention(concept, change.start(), change.end()))
     return result
 
 
-def _composed(
-    folded: str,
-    change: re.Match[str],
-    wording: tuple[str, tuple[str, ...], tuple[str, ...]],
-    organs: Sequence[Match],
-    lexicon: Lexicon,
-) -> list[Mention]:
-    found: list[Mention] = []
+def _enlarged(
+    folded: str, change: re.Match[str], organs: Sequence[Match], pathological: bool, lexicon: Lexicon
+) -> Concept | None:
+    """What an enlarged organ is called; of pathological size, only lymph nodes are. None where it has no name."""
+    following = re.match(r" (?:of|in) (?:the |both )?", folded[change.end() : change.end() + 12])
+    if following and not pathological:
+        organs = [m for m in organs if m.span.start == change.end() + following.end()] or organs
     near = sorted(organs, key=lambda m: min(abs(m.span.start - change.end()), abs(change.start() - m.span.stop)))
     for organ in near[:6]:
+        if pathological and not lexicon.is_a(organ.concept, "lymph_node"):
+            continue
         first, last = sorted(((organ.span.start, organ.span.stop), change.span()))
         between = folded[first[1] : last[0]]
-        if len(between) > 60 or re.search(r"[;:.]|\bbut\b|\bwith\b", between):
+        if len(between) > (110 if pathological else 40) or re.search(r"[;:.]|\bbut\b|\bwith\b|,(?! )", between):
             continue
-        concept = _known(organ.concept, wording, lexicon)
-        if concept is not None and all(concept.id != other.concept.id for other in found):
-            found.append(Mention(concept, change.start(), change.end(), True))
-    return found
+        concept = _enlarged_name(organ.concept, lexicon)
+        if concept is not None:
+            return concept
+    return None
 
 
-def _known(organ: Concept, wording: tuple[str, tuple[str, ...], tuple[str, ...]], lexicon: Lexicon) -> Concept | None:
-    _, nouns, adjectives = wording
+@functools.lru_cache(maxsize=4096)
+def _enlarged_name(organ: Concept, lexicon: Lexicon) -> Concept | None:
     for place in lexicon.ancestry(organ):
-        names = (place.english, place.chinese, *place.terms)
-        tries = [f"{name} {noun}" for name in names if name.isascii() for noun in nouns]
-        tries += [f"{adjective} {name}" for name in names if name.isascii() for adjective in adjectives]
-        tries += [name + zh for name in names if not name.isascii() for noun in nouns for zh in _ZH_OF.get(noun, ())]
-        for name in tries:
-            concept = lexicon.lookup(name)
-            if concept is not None and concept.kind == "finding":
-                return concept
+        for name in (place.english, place.chinese, *place.terms):
+            forms = (f"enlarged {name}", f"{name} enlargement") if name.isascii() else (name + "肿大", name + "增大")
+            for form in forms:
+                concept = lexicon.lookup(form)
+                if concept is not None and concept.kind == "finding":
+                    return concept
     return None

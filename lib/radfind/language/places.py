@@ -46,6 +46,13 @@ _SIDE = re.compile(
     r"|(?P<zh_both>双侧|两侧|左右(?=[肺侧肾叶两])|双(?=[侧肺肾上下叶胸髋膝肩腋锁颈颌乳眼耳卵输股手足肘腕踝])|两(?=[侧肺肾上下叶胸髋膝肩腋锁颈乳]))"
     r"|(?P<zh_right>右)|(?P<zh_left>左(?!右))"
 )
+_MORE_THERE = re.compile(
+    r"\b(?:more|most|prominent(?:ly)?|dominant|especially|particularly|marked(?:ly)?|evident|pronounced|greater|larger|worse)"
+    r"(?:\s(?!in\b)[a-z]+){0,2}\s(?:on|at)\s(?:the\s)?\Z|以\Z"
+)
+_DIRECTION = re.compile(
+    r"[- ]?(?:opening|facing|convex|concave|ward|deviat|shift|apex)|(?:侧)?(?:明显|为著|为主|显著|凸|偏|移)"
+)
 _OTHER_WORD = r"(?:\s|,|/|&|-|and\b|or\b|the\b|right\b|left\b|both\b|upper\b|middle\b|lower\b|lungs?\b)"
 _LOBE = re.compile(
     rf"(?<![a-z])(?P<position>upper|middle|lower|superior|inferior)(?=(?:{_OTHER_WORD}){{1,14}}(?:lobes?|lobar)\b|\s?-?lobes?\b)"
@@ -145,6 +152,10 @@ def find_place_words(folded: str, start: int, stop: int, anatomy: Iterable[Match
     for match in _SIDE.finditer(folded, start, stop):
         if any(m.span.start <= match.start() < m.span.stop for m in own_side):
             continue  # the right atrium is not on the right
+        if _MORE_THERE.search(folded[max(start, match.start() - 40) : match.start()]) or _DIRECTION.match(
+            folded[match.end() : match.end() + 16]
+        ):
+            continue  # "more on the right" and "open to the left" are no places
         kind = match.lastgroup or ""
         words.append(PlaceWord(match.start(), match.end(), "side", kind.removeprefix("zh_")))
     for match in _LOBE.finditer(folded, start, stop):
@@ -163,7 +174,10 @@ def find_place_words(folded: str, start: int, stop: int, anatomy: Iterable[Match
     for match in _NUMBERED.finditer(folded, start, stop):
         words.append(
             PlaceWord(
-                match.start(), match.end(), "number", (match["s"] and "s" + match["s"]) or match["segment"] or match["zh"]
+                match.start(),
+                match.end(),
+                "number",
+                (match["s"] and "s" + match["s"]) or match["segment"] or match["zh"],
             )
         )
     zone_pattern, zone_of = _zones()

@@ -9,14 +9,14 @@ import re
 from collections.abc import Sequence
 
 from radfind.language import attach
-from radfind.language.attach import Claim
+from radfind.language.attach import Claim, lesions
 from radfind.language.attributes import find_attributes, find_counts
 from radfind.language.concepts import Concept
 from radfind.language.ellipsis import Mention, mentions
 from radfind.language.findings import Finding, ImageReference, Place, Reading, Span
 from radfind.language.lexicon import Lexicon, Match, default_lexicon
 from radfind.language.normal import is_chinese
-from radfind.language.places import find_place_words, place_of
+from radfind.language.places import PlaceWord, find_place_words, place_of
 from radfind.language.references import references_in
 from radfind.language.scope import clauses, find_cues, presence_of
 from radfind.language.sections import split_sections
@@ -25,6 +25,38 @@ from radfind.language.text import Piece, fold, sentences, span_of
 
 # A nodule's texture makes it a more special concept of the lexicon.
 _TEXTURES = {"part_solid": "part_solid_nodule", "ground_glass": "ground_glass_nodule", "solid": "solid_nodule"}
+# Interpretations rather than signs: "compatible with" one of these is a hedge. For a sign ("density compatible with
+# consolidation") it is only a turn of phrase.
+_DIAGNOSES = (
+    *(
+        "pneumonia",
+        "viral_pneumonia",
+        "bacterial_pneumonia",
+        "covid_19_pneumonia",
+        "tuberculosis",
+        "metastasis",
+        "tumor",
+    ),
+    *("malignancy", "lung_cancer", "carcinoma", "lymphoma", "abscess", "infection", "inflammation", "hemangioma"),
+    *("pulmonary_edema", "sarcoidosis", "interstitial_lung_disease", "pulmonary_embolism", "infarct", "granuloma"),
+    *(
+        "pulmonary_infarction",
+        "adenoma",
+        "hamartoma",
+        "lipoma",
+        "thymoma",
+        "cirrhosis",
+        "pancreatitis",
+        "diverticulitis",
+    ),
+    *("appendicitis", "cholecystitis", "osteomyelitis", "renal_cell_carcinoma", "hepatocellular_carcinoma"),
+)
+# Words so general that a kind of them in the same clause takes their place.
+_VAGUE = frozenset(["pulmonary_opacity", "lesion"])
+# General changes that, told of several organs, are one finding in each; and findings that have one organ even where the
+# text names neighbours. Of the others, told of several organs, the general concept stays.
+_DISTRIBUTED = frozenset(["effusion", "wall_thickening", "dilatation", "stenosis", "calcification", "metastasis"])
+_ONE_ORGAN = frozenset(["nodule", "mass", "lesion", "cyst", "tumor"])
 # More unknown words than this are not a slip of the pen but another language.
 _MOST_SUGGESTIONS = 20
 _MOST_WORDS = 300
@@ -129,20 +161,23 @@ class _Reader:
             cues = [cue for cue in cues if folded[cue.start : cue.stop] not in ("?",)]
         parts = clauses(folded, sentence, spans, chinese)
         claims = [claim for mention in named if (claim := self._claim(mention, parts, cues, spans))]
-        attach.attach_places(folded, parts, claims, words, chinese)
+        attach.attach_places(folded, parts, claims, words, chinese, self._fits)
         attach.attach_sizes(folded, claims, sizes, [Piece(o.span.start, o.span.stop) for o in organs])
         said = [a for a in attributes if self._holds(a.start, a.stop, parts, cues, spans)]
         attach.attach_attributes(folded, claims, said)
         attach.attach_counts(folded, claims, find_counts(folded, sentence.start, sentence.stop))
         attach.attach_references(claims, references)
+        attach.share_with_brackets(folded, claims)
         first = len(self.findings)
         for claim in claims:
-            self._add(claim, sentence, section)
+            if not self._said_better(claim, claims):
+                self._add(claim, sentence, section)
         self.last = tuple(range(first, len(self.findings))) or self.last
 
     def _claim(self, mention: Mention, parts: Sequence[Piece], cues: Sequence, spans: Sequence[Piece]) -> Claim | None:
         clause = next(part for part in parts if part.start <= mention.start < part.stop or part is parts[-1])
-        presence, kinds = presence_of(self.folded, clause, mention.start, mention.stop, cues, spans)
+        diagnosis = any(self.lexicon.is_a(mention.concept, id) for id in _DIAGNOSES if id in self.lexicon)
+        presence, kinds = presence_of(self.folded, clause, mention.start, mention.stop, cues, spans, diagnosis)
         if "normal" in kinds and presence == "present":
             return None
         if "other" in kinds and any(
@@ -152,6 +187,21 @@ class _Reader:
         claim = Claim(mention.concept, mention.start, mention.stop, clause, presence, past="past" in kinds)
         claim.multiple = _plural(self.folded[mention.start : mention.stop], mention.concept)
         return claim
+
+    def _said_better(self, claim: Claim, claims: Sequence[Claim]) -> bool:
+        """ "increased density compatible with consolidation": the special word says what the general one meant."""
+        return (
+            claim.concept.id in _VAGUE
+            and claim.presence != "absent"
+            and any(
+                other is not claim
+                and other.concept is not claim.concept
+                and other.clause == claim.clause
+                and other.presence == claim.presence
+                and self.lexicon.is_a(other.concept, claim.concept.id)
+                for other in claims
+            )
+        )
 
     def _holds(self, start: int, stop: int, parts: Sequence[Piece], cues: Sequence, spans: Sequence[Piece]) -> bool:
         """Whether an attribute is claimed, not denied."""
@@ -167,42 +217,54 @@ class _Reader:
         return presence_of(self.folded, clause, start, stop, cues, [*spans, Piece(start, stop)])[0] != "absent"
 
     def _add(self, claim: Claim, sentence: Piece, section: str | None) -> None:
-        place = place_of(claim.words, self.folded, self.lexicon)
-        concept = self._special(claim.concept, place, claim.attributes)
-        exact = [size for size in claim.sizes if size.mm]
-        ranges = [size for size in claim.sizes if size.range_mm]
-        self.findings.append(
-            Finding(
-                concept=concept,
-                presence=claim.presence,
-                place=place,
-                span=span_of(self.text, claim.start, claim.stop),
-                sentence=span_of(self.text, sentence.start, sentence.stop),
-                sizes_mm=max(exact, key=lambda size: size.mm).mm if exact else (),
-                size_range_mm=ranges[0].range_mm if ranges else None,
-                count=claim.count,
-                multiple=claim.multiple,
-                attributes=tuple(claim.attributes),
-                references=tuple(claim.references),
-                section="history" if claim.past else section,
-            )
-        )
+        for words, sizes in lesions(claim, self.folded):
+            place = place_of(words, self.folded, self.lexicon)
+            exact = [size.mm for size in sizes if size.mm]
+            ranges = [size.range_mm for size in sizes if size.range_mm]
+            several = sizes is not claim.sizes
+            for concept in self._specials(claim.concept, place, claim.attributes):
+                self.findings.append(
+                    Finding(
+                        concept=concept,
+                        presence=claim.presence,
+                        place=place,
+                        span=span_of(self.text, claim.start, claim.stop),
+                        sentence=span_of(self.text, sentence.start, sentence.stop),
+                        sizes_mm=max(exact, default=()),
+                        size_range_mm=ranges[0] if ranges else None,
+                        count=None if several else claim.count,
+                        multiple=False if several else claim.multiple,
+                        attributes=tuple(claim.attributes),
+                        references=_references_of(words, sizes, claim) if several else tuple(claim.references),
+                        section="history" if claim.past else section,
+                    )
+                )
 
-    def _special(self, concept: Concept, place: Place, attributes: Sequence[str]) -> Concept:
-        """The most special concept that site and texture allow."""
+    def _fits(self, concept: Concept, word: PlaceWord) -> bool:
+        return word.concept is not None and self.lexicon.specialise(concept, word.concept) is not concept
+
+    def _specials(self, concept: Concept, place: Place, attributes: Sequence[str]) -> list[Concept]:
+        """The most special concepts that sites and texture allow; several where a general change is told of several
+        organs ("积液" of pleura and pericardium)."""
+        special: dict[str, tuple[Concept, Concept]] = {}
         for site in place.sites:
-            special = self.lexicon.specialise(concept, site)
-            if special is not concept:
-                concept = special
-                break
+            found = self.lexicon.specialise(concept, site)
+            if found is not concept and found.id not in special:
+                special[found.id] = (found, site)
+        if len(special) > 1 and concept.id in _DISTRIBUTED:
+            return [found for found, _ in special.values()]
+        if len(special) > 1 and concept.id not in _ONE_ORGAN:
+            return [concept]
+        # a pleural-based nodule of the lung is a nodule of the lung
+        ordered = sorted(special.values(), key=lambda pair: not self.lexicon.is_a(pair[1], "lung"))
+        result = ordered[0][0] if ordered else concept
         if not place.sites and self.about_chest:
-            concept = self.lexicon.default_for_region(concept, "chest")
-        nodule = concept.id == "pulmonary_nodule" or (concept.id == "nodule" and not place.sites)
-        if nodule:
+            result = self.lexicon.default_for_region(concept, "chest")
+        if result.id == "pulmonary_nodule" or (concept.id == "nodule" and not place.sites):
             for texture, id in _TEXTURES.items():
-                if texture in attributes and id in self.lexicon and (texture != "solid" or concept.id != "nodule"):
-                    return self.lexicon.get(id)
-        return concept
+                if texture in attributes and id in self.lexicon and (texture != "solid" or result.id != "nodule"):
+                    return [self.lexicon.get(id)]
+        return [result]
 
     def _read_without_finding(
         self,
@@ -254,7 +316,7 @@ class _Reader:
         self.findings[index] = dataclasses.replace(
             finding,
             place=place,
-            concept=self._special(finding.concept, place, attributes),
+            concept=self._specials(finding.concept, place, attributes)[0],
             sizes_mm=finding.sizes_mm or (max(exact, key=lambda size: size.mm).mm if exact else ()),
             size_range_mm=finding.size_range_mm or (ranges[0].range_mm if ranges else None),
             attributes=attributes,
@@ -313,6 +375,14 @@ class _Reader:
 @functools.lru_cache(maxsize=4096)
 def _suggest(lexicon: Lexicon, word: str) -> tuple[str, ...]:
     return lexicon.suggest(word)
+
+
+def _references_of(words: Sequence[PlaceWord], sizes: Sequence[Size], claim: Claim) -> tuple[ImageReference, ...]:
+    """References written nearer to this lesion's words than to another lesion's: those right after its size or place."""
+    end = max([size.stop for size in sizes] + [word.stop for word in words if word.start > claim.start], default=0)
+    others = [size.start for size in claim.sizes if size.start >= end]
+    limit = min(others, default=end + 200)
+    return tuple(r for r in claim.references if r.span and end - 60 <= r.span.start < limit)
 
 
 def _overlaps(start: int, stop: int, span: Span | None) -> bool:

@@ -56,6 +56,10 @@ _PREVIOUS_AFTER = re.compile(
     r"\s*\)?\s*(?:previously|formerly|before\b(?! the)|earlier|(?:in|on|at) (?:the|her|his|a)? ?(?:previous|prior|last|old|earlier))"
     r"|\s*(?:\(?原|\(?前片|\(?前次)(?=[)。;]|\Z)"
 )
+_PREVIOUS_LATER = re.compile(
+    r"\b(?:previous|prior|last|former|old)\s(?:[a-z]+\s){0,2}(?:exam|study|scan|ct|review|mr)|前片|前次|上次|原片"
+)
+_STILL_THERE = re.compile(r"\b(?:also|stable|unchanged|same|similar|compared|current|now)\b|相仿|现")
 _TECHNIQUE_BEFORE = re.compile(
     r"(?:(?:slice|section|collimation|reconstruction|sectional|cut|axial)s?(?:[- ](?:thickness|thick|interval|increment|spacing|gap))?"
     r"|thickness|collimation|increment|层厚|层间距|层距|间隔|间距|准直)(?:\s(?:of|was|is|with|at|about|a|in|section|slice|between))*\s*[:=为约]?\s*\Z"
@@ -97,22 +101,31 @@ def find_sizes(folded: str, start: int = 0, stop: int | None = None) -> list[Siz
     stop = len(folded) if stop is None else stop
     sizes: list[Size] = []
     for match in _LENGTH.finditer(folded, start, stop):
-        size = _size(folded, match, start, stop)
-        if size is not None:
-            sizes.append(size)
+        sizes += _sizes(folded, match, start, stop)
     for pattern, bounds in RANGE_WORDS:
         for match in re.compile(pattern).finditer(folded, start, stop):
             sizes.append(Size(match.start(), match.end(), (), bounds, "lesion"))
-    return sorted(sizes, key=lambda size: size.start)
+    return _earlier(folded, sorted(sizes, key=lambda size: size.start), stop)
 
 
-def _size(folded: str, match: re.Match[str], start: int, stop: int) -> Size | None:
+def _earlier(folded: str, sizes: list[Size], stop: int) -> list[Size]:
+    """ "8 mm, seen in the right lung in the previous examination, now measures 5 mm": with several sizes, one whose own
+    words name an earlier examination is an earlier size."""
+    result = []
+    for size, following in zip(sizes, [*sizes[1:], None], strict=False):
+        words = folded[size.stop : min(stop, size.stop + 140, following.start if following else stop)]
+        past = following is not None and _PREVIOUS_LATER.search(words) and not _STILL_THERE.search(words)
+        result.append(dataclasses.replace(size, role="previous") if past and size.role == "lesion" else size)
+    return result
+
+
+def _sizes(folded: str, match: re.Match[str], start: int, stop: int) -> list[Size]:
     last_unit = match["unit"] or match["unit1"]
     if last_unit is None and match["times"]:
         units = [part["unit"] for part in _PART.finditer(match["times"]) if part["unit"]]
         last_unit = units[-1] if units else None
     if last_unit is None:
-        return None
+        return []
     before = folded[max(start, match.start() - 60) : match.start()]
     after = folded[match.end() : min(stop, match.end() + 40)]
     role = _role(before, after)
@@ -121,7 +134,7 @@ def _size(folded: str, match: re.Match[str], start: int, stop: int) -> Size | No
         parts = [first]
         for part in _PART.finditer(match["times"]):
             parts.append(_mm(part["value"], part["unit"] or last_unit))
-        return Size(match.start(), match.end(), tuple(sorted(parts, reverse=True)), None, role)
+        return [Size(match.start(), match.end(), tuple(sorted(parts, reverse=True)), None, role)]
     if match["second"]:
         second = _mm(match["second"], match["unit"] or last_unit)
         joined = match["to"].strip()
@@ -131,15 +144,17 @@ def _size(folded: str, match: re.Match[str], start: int, stop: int) -> Size | No
             and re.search(r"from\s*\Z", before)
             and re.search(r"(?:creased|grown|grew|reduced|changed)", before)
         ):
-            return Size(match.start(), match.end(), (second,), None, "lesion")
+            return [Size(match.start(), match.end(), (second,), None, "lesion")]
         if is_range and second >= first:
-            return Size(match.start(), match.end(), (), (first, second), role)
-        return Size(match.start(), match.end(), (first, second) if first >= second else (second, first), None, role)
+            return [Size(match.start(), match.end(), (), (first, second), role)]
+        # "5 and 8 mm": two lesions, not two dimensions of one
+        middle = match.start("to")
+        return [Size(match.start(), middle, (first,), None, role), Size(middle, match.end(), (second,), None, role)]
     if _BELOW.search(before) or _BELOW_AFTER.match(after):
-        return Size(match.start(), match.end(), (), (0.0, first), role)
+        return [Size(match.start(), match.end(), (), (0.0, first), role)]
     if _ABOVE.search(before) or _ABOVE_AFTER.match(after):
-        return Size(match.start(), match.end(), (), (first, math.inf), role)
-    return Size(match.start(), match.end(), (first,), None, role)
+        return [Size(match.start(), match.end(), (), (first, math.inf), role)]
+    return [Size(match.start(), match.end(), (first,), None, role)]
 
 
 def _role(before: str, after: str) -> Role:

@@ -7,7 +7,7 @@ import re
 import unicodedata
 
 from radfind.language.findings import Span
-from radfind.language.normal import _simplified as simplified
+from radfind.language.normal import simplified
 
 # Longer "sentences" (text without punctuation) are cut at a blank, so that work per sentence stays bounded.
 LONGEST_SENTENCE = 600
@@ -44,8 +44,13 @@ def _fold_character(character: str) -> str:
     return lower if len(lower) == 1 else plain
 
 
+_LOST_BREAK = re.compile(r"(?<! ) {2,8}(?=[A-Z])")
+
+
 def fold(text: str) -> str:
     """Lower case, half-width, plain dashes and quotes; exactly as long as `text`."""
+    # Two blanks before a capital stand for a lost line break, as in impressions pasted from a list.
+    text = _LOST_BREAK.sub(lambda match: "\n" * len(match.group()), text)
     table = {ord(character): _fold_character(character) for character in set(text)}
     return text.translate(table)
 
@@ -106,6 +111,8 @@ def _ends_sentence(folded: str, begin: int, at: int, stop: int, mark: str) -> bo
             # "im. 42", "no. 3" go on; a sentence may still end in "rt." or "no."
             return not re.match(r"\s*[\da-z(]", folded[at + 1 : stop][:3])
         return not (after.isalnum() and after.isascii())
+    if mark in "!?" and after in "),]":
+        return False
     if mark == "\n":
         rest = folded[at + 1 : min(stop, at + 60)]
         if not rest.strip() or rest.startswith("\n") or _ITEM.match(rest):

@@ -1,0 +1,196 @@
+"""Scores the reader against hand labels of real reports: presence, side and size, precision and recall.
+
+Matching. Labels of one report are joined by (term, presence), as their guidelines say: union of sides, union of
+sizes. A prediction belongs to the term whose concept is its own or the nearest above it, else to the term whose
+concept lies below it; predictions outside the closed list of terms are not scored. Presence: a (report, term,
+presence) that is predicted and labelled is a hit, predicted only is a false alarm (unless the label file says the
+term is open in that report), labelled only is a miss. Labels marked "implied" (a normal heart size implies no
+cardiomegaly) and predictions equal to them count neither way. Side and size are compared on presence hits, one
+decision per side (left, right) and per measured lesion (all its dimensions within half a millimetre). Sizes of
+denied findings are not compared, nor none against both for denied ones (the guidelines ask for that).
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+from radfind.language.findings import Finding
+from radfind.language.lexicon import Lexicon, default_lexicon
+from radfind.language.reader import read
+
+# What the guidelines say a term covers beyond the concept of its own name.
+COVERS = {
+    "fibrosis": ("sequela",),
+    "atherosclerosis": ("aortic calcification", "coronary artery calcification"),
+}
+LABELS = Path(__file__).parent / "labels" / "reports.json"
+
+
+@dataclasses.dataclass
+class Score:
+    """Hits, false alarms and misses; `errors` names them for the developer."""
+
+    hits: int = 0
+    false: int = 0
+    missed: int = 0
+    errors: list[str] = dataclasses.field(default_factory=list)
+
+    @property
+    def precision(self) -> float:
+        return self.hits / max(1, self.hits + self.false)
+
+    @property
+    def recall(self) -> float:
+        return self.hits / max(1, self.hits + self.missed)
+
+    def __str__(self) -> str:
+        return f"precision {self.precision:.3f} recall {self.recall:.3f} ({self.hits} hits, {self.false} false, {self.missed} missed)"
+
+
+@dataclasses.dataclass
+class Claims:
+    """All claims of one report about one (term, presence)."""
+
+    sides: set[str] = dataclasses.field(default_factory=set)
+    sizes: list[tuple[float, ...]] = dataclasses.field(default_factory=list)
+    implied: bool = True
+    sizes_unscored: bool = False
+    words: list[str] = dataclasses.field(default_factory=list)
+
+
+def texts(folder: Path) -> dict[str, str]:
+    """VolumeName -> text to read, built as the labels' recipe says."""
+    with (folder / "chest_ct_reports.csv").open(encoding="utf-8", newline="") as file:
+        return {
+            row["VolumeName"]: f"FINDINGS: {row['Findings_EN'].strip()}\nIMPRESSION: {row['Impressions_EN'].strip()}"
+            for row in csv.DictReader(file)
+        }
+
+
+def score(folder: Path, half: str) -> dict[str, Score]:
+    """Scores of one half ("dev" or "held_out"): {"presence", "side", "size"}."""
+    content = json.loads(LABELS.read_text("utf-8"))
+    lexicon = default_lexicon()
+    ids = {term: concept.id if (concept := lexicon.lookup(term)) else term for term in content["universe"]}
+    covered = {c.id: ids[term] for term, names in COVERS.items() for name in names if (c := lexicon.lookup(name))}
+    scores = {"presence": Score(), "side": Score(), "size": Score()}
+    written = texts(folder)
+    for report in content["reports"]:
+        if report["half"] == half:
+            _score_report(report, written[report["volume"]], ids, covered, lexicon, scores)
+    return scores
+
+
+def _score_report(
+    report: dict[str, Any],
+    text: str,
+    ids: dict[str, str],
+    covered: dict[str, str],
+    lexicon: Lexicon,
+    scores: dict[str, Score],
+) -> None:
+    labels = _labelled(report["labels"], ids)
+    found = _predicted(read(text).findings, set(ids.values()), covered, lexicon)
+    found = _paired(labels, found, lexicon)
+    open_ids = {ids[term] for term in report.get("unscored", ())}
+    for key in sorted(set(labels) | set(found)):
+        name = f"{report['volume']} {key[0]} {key[1]}"
+        if key in labels and labels[key].implied:
+            continue
+        if key not in labels:
+            if key[0] not in open_ids:
+                scores["presence"].false += 1
+                scores["presence"].errors.append(f"false  {name}: {found[key].words}")
+        elif key not in found:
+            scores["presence"].missed += 1
+            scores["presence"].errors.append(f"missed {name}")
+        else:
+            scores["presence"].hits += 1
+            _score_sides(name, key[1], labels[key], found[key], scores["side"])
+            if key[1] != "absent" and not labels[key].sizes_unscored:
+                _score_sizes(name, labels[key], found[key], scores["size"])
+
+
+def _labelled(labels: list[dict[str, Any]], ids: dict[str, str]) -> dict[tuple[str, str], Claims]:
+    joined: dict[tuple[str, str], Claims] = defaultdict(Claims)
+    for label in labels:
+        claims = joined[ids[label["term"]], label["presence"]]
+        claims.sides |= set(label["sides"])
+        claims.sizes += [tuple(size) for size in label["sizes_mm"]]
+        claims.implied &= label.get("implied", False)
+        claims.sizes_unscored |= label.get("sizes_unscored", False)
+    return joined
+
+
+def _predicted(
+    findings: tuple[Finding, ...], ids: set[str], covered: dict[str, str], lexicon: Lexicon
+) -> dict[tuple[str, str], Claims]:
+    joined: dict[tuple[str, str], Claims] = defaultdict(Claims)
+    for finding in findings:
+        above = (covered.get(concept.id, concept.id) for concept in lexicon.ancestry(finding.concept))
+        id = next((id for id in above if id in ids), None)
+        if id == "pulmonary_opacity" and "infiltrat" not in finding.span.text.lower():
+            continue  # labelled where the word "infiltration" is used
+        if id is None or finding.section in ("history", "technique"):
+            continue
+        claims = joined[id, finding.presence]
+        claims.sides |= {"left", "right"} if finding.place.side == "both" else {finding.place.side or ""} - {""}
+        size = finding.sizes_mm
+        bound = finding.size_range_mm
+        # "up to 18 mm" is a labelled size; a word like "millimetric" is not
+        if not size and bound and bound[1] < float("inf") and any(mark.isdigit() for mark in finding.sentence.text):
+            size = (bound[1],) if "millimet" not in finding.sentence.text.lower() else ()
+        if size and size not in claims.sizes:
+            claims.sizes.append(size)
+        claims.words.append(finding.sentence.text)
+    return joined
+
+
+def _paired(
+    labels: dict[tuple[str, str], Claims], found: dict[tuple[str, str], Claims], lexicon: Lexicon
+) -> dict[tuple[str, str], Claims]:
+    """Moves a prediction without a label of its own to the label of a more general or more special term, if free."""
+    result = {key: claims for key, claims in found.items() if key in labels}
+    for key, claims in found.items():
+        if key in labels:
+            continue
+        id, presence = key
+        near = [
+            label
+            for label in labels
+            if label[1] == presence
+            and label not in found
+            and label not in result
+            and (lexicon.is_a(id, label[0]) or lexicon.is_a(label[0], id))
+        ]
+        result[near[0] if near else key] = claims
+    return result
+
+
+def _score_sides(name: str, presence: str, label: Claims, found: Claims, score: Score) -> None:
+    if presence == "absent" and (not label.sides or not found.sides):
+        return
+    score.hits += len(label.sides & found.sides)
+    score.false += len(found.sides - label.sides)
+    score.missed += len(label.sides - found.sides)
+    if label.sides != found.sides:
+        score.errors.append(f"{name}: labelled {sorted(label.sides)}, read {sorted(found.sides)}: {found.words}")
+
+
+def _score_sizes(name: str, label: Claims, found: Claims, score: Score) -> None:
+    left = list(label.sizes)
+    for size in found.sizes:
+        same = next((s for s in left if len(s) == len(size) and all(abs(a - b) <= 0.5 for a, b in zip(s, size))), None)
+        if same is None:
+            score.false += 1
+        else:
+            score.hits += 1
+            left.remove(same)
+    score.missed += len(left)
+    if left or len(found.sizes) != len(label.sizes):
+        score.errors.append(f"{name}: labelled {label.sizes}, read {found.sizes}: {found.words}")
