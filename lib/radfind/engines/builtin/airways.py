@@ -76,7 +76,7 @@ def _longest_chain(hu: npt.NDArray[np.float32], lumen: Mask, spacing: Spacing, b
             if max(height, width) > 3.0 * min(height, width) or size < 0.45 * height * width:
                 continue
             here = parts == label
-            ring = dilate(here, 6.0, (1.0, *spacing[1:])) & ~dilate(here, 3.0, (1.0, *spacing[1:]))
+            ring = (dilate(here[None], 6.0, spacing) & ~dilate(here[None], 3.0, spacing))[0]
             if np.median(hu[k][ring]) < -300.0:
                 continue
             total += 1

@@ -16,6 +16,8 @@ from radfind.volume import Volume
 
 # Half the width of the mediastinum and spine, within which nothing is chest wall of one side.
 MEDIASTINUM_MM = 35.0
+# From the bottom of the costophrenic recess to the dome of the diaphragm.
+DIAPHRAGM_MM = 110.0
 
 # Other ids of what one mask shows.
 ALIASES = {"airway": "airways", "bone": "bones", "skeleton": "bones", "pulmonary_vessel": "vessels"}
@@ -66,17 +68,26 @@ class Anatomy:
         return tissues.air_peak(self.overview.hu, self._body)
 
     @cached_property
+    def _low(self) -> Mask:
+        """Aerated lung, possibly with the airways in it."""
+        view = self.overview
+        return lungs.aerated(view.hu, view.spacing, self._body, self._air)
+
+    @cached_property
     def _airways(self) -> Mask:
         self._context.step(0.1, "airways")
         view = self.overview
-        nothing = np.zeros_like(self._body)
-        guess = lungs.aerated(view.hu, view.spacing, self._body, nothing, self._air)
-        return airways.find_airways(view.hu, view.spacing, self._body, guess, self._air)
+        return airways.find_airways(view.hu, view.spacing, self._body, self._low, self._air)
 
     @cached_property
     def _aerated(self) -> Mask:
+        spacing = self.overview.spacing
+        return self._low & ~self._free_air & ~dilate(self._airways, 1.01 * max(spacing), spacing)
+
+    @cached_property
+    def _free_air(self) -> Mask:
         view = self.overview
-        return lungs.aerated(view.hu, view.spacing, self._body, self._airways, self._air)
+        return lungs.free_air(view.hu, view.spacing, self._low, self._airways, self._body, self._air)
 
     def _coordinate(self, axis: int) -> npt.NDArray[np.float32]:
         """LPS x, y or z of each overview voxel in mm, however the grid is turned."""
@@ -121,7 +132,7 @@ class Anatomy:
         for side in (lungs.RIGHT, lungs.LEFT):
             other = (sides > 0) & (sides != side)
             wall = ~self._cage & lateral & (left_half == (side == lungs.LEFT))
-            forbidden = self._airways | other | ~self._body | self._bones
+            forbidden = self._airways | self._free_air | other | ~self._body | self._bones
             filled = lungs.fill(sides == side, view.spacing, forbidden, wall)
             out[filled & (out == 0)] = side
         return out
@@ -141,6 +152,12 @@ class Anatomy:
         """0 outside, 1 right, 2 left; with vessels, nodules and consolidations inside, without central airways."""
         low = (self.overview.hu < lungs.AERATED) & (self._lungs == 0)
         return lungs.refine(self.hu, self.overview, self._lungs, self._airways | low | ~self._body)
+
+    @cached_property
+    def pleural_air(self) -> Mask:
+        """Air between lung and chest wall (pneumothorax)."""
+        near = dilate(self._free_air, 1.01 * max(self.overview.spacing), self.overview.spacing)
+        return self.overview.up(near) & (self.hu < lungs.AERATED) & (self.lungs == 0) & ~self.airways
 
     @cached_property
     def lung_air(self) -> Mask:
@@ -179,13 +196,17 @@ class Anatomy:
         return self.fat & ~self.overview.up(self._trunk)
 
     @cached_property
+    def _chest(self) -> Mask:
+        """Levels above the highest the diaphragm reaches over the lungs' lowest point, as a mask that broadcasts."""
+        bottoms = [float(self._z[self._lungs == side].min()) for side in self.frames]
+        return self._z > min(bottoms) + DIAPHRAGM_MM if bottoms else np.zeros_like(self._body)
+
+    @cached_property
     def visceral_fat(self) -> Mask:
         """Fat in the abdominal and pelvic cavity; the cavity's outline is approximate."""
         view = self.overview
         cavity = tissues.visceral_region(self._trunk, self._bones, self._lungs > 0, view.spacing)
-        levels = np.flatnonzero((self._lungs > 0).any(axis=(1, 2)))
-        if levels.size:
-            cavity[(int(levels[0]) + int(levels[-1])) // 2 :] = False  # fat of the mediastinum is not visceral
+        cavity &= ~self._chest  # fat of the mediastinum is not visceral
         return self.fat & view.up(cavity)
 
     @cached_property
@@ -197,9 +218,7 @@ class Anatomy:
     def bowel_gas(self) -> Mask:
         """Gas in the body that is neither lung nor central airway nor in the chest."""
         gas = (self.overview.hu < tissues.AIR_TISSUE) & self._body & ~self._airways & (self._lungs == 0)
-        levels = np.flatnonzero((self._lungs > 0).any(axis=(1, 2)))
-        if levels.size:  # around the top of the lungs gas is in the gullet or the throat
-            gas[(int(levels[0]) + int(levels[-1])) // 2 :] = False
+        gas &= ~self._chest  # there it is in the gullet or the throat
         gas &= ~dilate(self._lungs > 0, 1.5 * max(self.overview.spacing), self.overview.spacing)
         near = dilate(gas, 1.01 * max(self.overview.spacing), self.overview.spacing)
         return self.overview.up(near) & (self.hu < tissues.AIR_TISSUE) & (self.lungs == 0) & self.body

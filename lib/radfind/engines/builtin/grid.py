@@ -14,29 +14,41 @@ Spacing = tuple[float, float, float]
 Box = tuple[slice, slice, slice]
 
 
-def box_of(mask: npt.NDArray, margin: int = 0) -> Box | None:
+def box_of(mask: npt.NDArray, margin: int | tuple[int, ...] = 0) -> Box | None:
     """The smallest box around the non-zero voxels of `mask`, grown by `margin` voxels; None when there are none."""
-    parts = []
+    margins = (margin,) * 3 if isinstance(margin, int) else margin
+    within: list[slice] = [slice(0, n) for n in mask.shape]
     for axis in range(3):
-        where = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
+        where = np.flatnonzero(mask[tuple(within)].any(axis=tuple(a for a in range(3) if a != axis)))
         if not where.size:
             return None
-        parts.append(slice(max(0, int(where[0]) - margin), min(mask.shape[axis], int(where[-1]) + 1 + margin)))
-    return parts[0], parts[1], parts[2]
+        within[axis] = slice(int(where[0]), int(where[-1]) + 1)
+    grown = [
+        slice(max(0, part.start - m), min(n, part.stop + m))
+        for part, m, n in zip(within, margins, mask.shape, strict=True)
+    ]
+    return grown[0], grown[1], grown[2]
 
 
 def dilate(mask: Mask, radius_mm: float, spacing: Spacing) -> Mask:
     """Every voxel whose centre lies within `radius_mm` of a voxel of `mask`; the array's border adds nothing."""
-    if not mask.any():
-        return mask.copy()
-    return edt.edt(~mask, anisotropy=spacing, black_border=False, parallel=2) <= radius_mm
+    out = np.zeros_like(mask)
+    box = box_of(mask, tuple(math.ceil(radius_mm / s) for s in spacing))
+    if box is not None:
+        part = np.ascontiguousarray(~mask[box])
+        # A mask that fills its box has no distances to measure.
+        near = edt.edt(part, anisotropy=spacing, black_border=False, parallel=2) <= radius_mm if part.any() else True
+        out[box] = near
+    return out
 
 
 def erode(mask: Mask, radius_mm: float, spacing: Spacing) -> Mask:
     """Voxels farther than `radius_mm` from everything outside `mask`; what lies beyond the array counts as inside."""
-    if mask.all():
-        return mask.copy()
-    return edt.edt(mask, anisotropy=spacing, black_border=False, parallel=2) > radius_mm
+    out = np.zeros_like(mask)
+    box = box_of(mask, 1)
+    if box is not None:
+        out[box] = depth(mask[box], spacing) > radius_mm
+    return out
 
 
 def open_(mask: Mask, radius_mm: float, spacing: Spacing) -> Mask:
@@ -50,8 +62,10 @@ def close(mask: Mask, radius_mm: float, spacing: Spacing) -> Mask:
 
 
 def depth(mask: Mask, spacing: Spacing) -> npt.NDArray[np.float32]:
-    """Millimetres from each voxel of `mask` to the nearest voxel outside it (0 outside)."""
-    return edt.edt(mask, anisotropy=spacing, black_border=False, parallel=2)
+    """Millimetres from each voxel of `mask` to the nearest voxel outside it: 0 outside, infinite without an outside."""
+    if mask.all():
+        return np.full(mask.shape, np.inf, dtype=np.float32)
+    return edt.edt(np.ascontiguousarray(mask), anisotropy=spacing, black_border=False, parallel=2)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

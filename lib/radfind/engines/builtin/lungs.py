@@ -7,8 +7,9 @@ import edt
 import fill_voids
 import numpy as np
 import numpy.typing as npt
+from scipy import ndimage
 
-from radfind.engines.builtin.grid import Mask, Overview, Spacing, box_of, close, dilate, erode, open_
+from radfind.engines.builtin.grid import Mask, Overview, Spacing, box_of, close, depth, dilate, erode, open_
 from radfind.engines.builtin.thorax import enclosed
 
 # Aerated lung lies below this density (Hu et al., IEEE TMI 2001;20:490; Armato & Sensakovic, Acad Radiol 2004).
@@ -16,6 +17,10 @@ AERATED = -400.0
 # Vessels and nodules up to this diameter that touch the pleura are closed into the lung.
 CLOSING_MM = 12.0
 RIGHT, LEFT = 1, 2
+# Free air: within this of tracheal air, at least this much, with this share of its rim in the chest wall.
+FREE_AIR_MARGIN = 20.0
+FREE_AIR_ML = 10.0
+WALL_SHARE = 0.3
 SPINE_SEARCH_MM = 60.0
 HOLE_MM2 = 1250.0  # a disc of 40 mm
 # Mean lung density is -700 to -900 HU over breathing depths (Hounsfield scale of air -1000); emphysematous lung
@@ -30,14 +35,15 @@ SECTION_MM2 = 300.0
 NEIGHBOUR_MM = 15.0
 
 
-def aerated(hu: npt.NDArray[np.float32], spacing: Spacing, body: Mask, airways: Mask, air: float) -> Mask:
-    """Aerated lung on a coarse grid: low-density pieces of the body that are neither airway nor bowel gas.
+def aerated(hu: npt.NDArray[np.float32], spacing: Spacing, body: Mask, air: float) -> Mask:
+    """Aerated lung on a coarse grid: low-density pieces of the body that are not gas
+    of the bowel; airways open to the lung come with it.
 
     Lung holds vessels and walls, so that its inside measures some 50 HU or more above air even when it is
     hyperinflated; gas in the bowel measures as air does. A piece is lung by the density of its inside, and by
     being large, or cut by an end of the scan, or level with a piece that is lung.
     """
-    low = (hu < AERATED) & body & ~dilate(airways, 1.01 * max(spacing), spacing)
+    low = (hu < AERATED) & body
     labels, count = cc3d.connected_components(low, connectivity=6, return_N=True)
     keep = np.zeros(count + 1, dtype=bool)
     if not count:
@@ -45,7 +51,7 @@ def aerated(hu: npt.NDArray[np.float32], spacing: Spacing, body: Mask, airways: 
     stats = cc3d.statistics(labels)
     voxel_ml = float(np.prod(spacing)) / 1000.0
     volumes = stats["voxel_counts"] * voxel_ml
-    inside = edt.edt(low, anisotropy=spacing, black_border=False, parallel=2)
+    inside = depth(low, spacing)
     certain: list[int] = []
     perhaps: list[tuple[int, float]] = []
     densities: list[float] = []
@@ -74,6 +80,37 @@ def aerated(hu: npt.NDArray[np.float32], spacing: Spacing, body: Mask, airways: 
             alike = min(abs(density - other) for other in densities) < 100.0
             keep[label] = alike and bool(near[box][labels[box] == label].any())
     return keep[labels]
+
+
+def free_air(hu: npt.NDArray[np.float32], spacing: Spacing, low: Mask, airways: Mask, body: Mask, air: float) -> Mask:
+    """Air between lung and chest wall (pneumothorax) among the low-density voxels of the chest, on a coarse grid.
+
+    It measures as the air in the trachea does, without the vessels and septa that even destroyed lung holds, it is
+    thick in every direction, and one of its sides is the chest wall.
+    """
+    lumen = hu[depth(airways, spacing) > 3.0] if airways.any() else hu[:0]
+    level = float(np.median(lumen)) if lumen.size >= 20 else air
+    box = box_of(low, 3)
+    out = np.zeros_like(low)
+    if box is None:
+        return out
+    values = hu[box]
+    smooth = ndimage.gaussian_filter(values, [2.0 / s for s in spacing])
+    pure = open_((smooth < level + FREE_AIR_MARGIN) & low[box], 2.5, spacing)
+    labels, count = cc3d.connected_components(pure, connectivity=6, return_N=True)
+    lung_level = float(np.median(values[low[box]]))
+    sizes = np.bincount(labels.ravel(), minlength=count + 1) * float(np.prod(spacing)) / 1000.0
+    found = np.zeros_like(pure)
+    for label in range(1, count + 1):
+        if sizes[label] < FREE_AIR_ML:
+            continue
+        piece = labels == label
+        grown = dilate(piece, 5.0, spacing) & low[box] & (values < (level + lung_level) / 2)
+        rim = dilate(grown, 2.5 * max(spacing), spacing) & ~grown & body[box] & ~airways[box]
+        if rim.any() and float((~low[box] & (values > -300.0))[rim].mean()) >= WALL_SHARE:
+            found |= grown
+    out[box] = found
+    return out
 
 
 def midline(x: npt.NDArray[np.float32], body: Mask, bone: Mask, spacing: Spacing) -> float:
@@ -108,22 +145,22 @@ def split(mask: Mask, spacing: Spacing, left_half: Mask) -> npt.NDArray[np.uint8
     labels, count = cc3d.connected_components(mask, connectivity=6, return_N=True)
     if not count:
         return out
-    depth = edt.edt(mask, anisotropy=spacing, black_border=False, parallel=2)
+    inside = depth(mask, spacing)
     stats = cc3d.statistics(labels)
     for label in range(1, count + 1):
         box = stats["bounding_boxes"][label]
         here = labels[box] == label
         left = float(left_half[box][here].mean())
         if 0.1 < left < 0.9 and here.sum() * np.prod(spacing) > 100_000:
-            out[box][here] = _cut(here, depth[box], spacing, left_half[box])[here]
+            out[box][here] = _cut(here, inside[box], spacing, left_half[box])[here]
         else:
             out[box][here] = LEFT if left > 0.5 else RIGHT
     return out
 
 
-def _cut(piece: Mask, depth: npt.NDArray[np.float32], spacing: Spacing, left_half: Mask) -> npt.NDArray[np.uint8]:
+def _cut(piece: Mask, inside: npt.NDArray[np.float32], spacing: Spacing, left_half: Mask) -> npt.NDArray[np.uint8]:
     for radius in (1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 10.0, 13.0, 16.0):
-        seeds, count = cc3d.connected_components(piece & (depth > radius), connectivity=6, return_N=True)
+        seeds, count = cc3d.connected_components(piece & (inside > radius), connectivity=6, return_N=True)
         sides = np.zeros(count + 1, dtype=np.uint8)
         mixed = False
         for label, size in enumerate(np.bincount(seeds.ravel(), minlength=count + 1)):

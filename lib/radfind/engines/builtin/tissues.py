@@ -6,6 +6,7 @@ import cc3d
 import fill_voids
 import numpy as np
 import numpy.typing as npt
+from scipy import ndimage
 
 from radfind.engines.builtin.grid import Mask, Overview, close, depth, dilate, erode, open_
 
@@ -68,6 +69,7 @@ CALCIUM_HU = 130
 SKIN_MM = 4.0
 ABDOMINAL_WALL_MM = 12.0
 FASCIA_GAP_MM = 8.0
+STEADY_MM = 30.0
 
 
 def inside_of_muscle(view: Overview, body: Mask, bone: Mask, lung: Mask) -> Mask:
@@ -78,9 +80,13 @@ def inside_of_muscle(view: Overview, body: Mask, bone: Mask, lung: Mask) -> Mask
     """
     flat = (1e6, view.spacing[1], view.spacing[2])
     deep = erode(body, SKIN_MM, flat)
-    dense = deep & ((view.hu > FAT_HU[1]) | lung | bone)
+    dense = deep & ((view.hu > FAT_HU[1]) | (view.hu < FAT_HU[0]) | lung | bone)
     dense = open_(dense, SKIN_MM / 2, flat)
-    return _fill_slices(close(_fill_slices(dense), FASCIA_GAP_MM, flat) & body)
+    inner = _fill_slices(close(_fill_slices(dense), FASCIA_GAP_MM, flat) & body)
+    # A wall that is open in one slice (linea alba, hernia) is closed in its neighbours.
+    size = 2 * round(STEADY_MM / 2 / view.spacing[0]) + 1
+    steady = ndimage.uniform_filter1d(inner.astype(np.float32), size, axis=0, mode="nearest") > 0.45
+    return _fill_slices(steady & deep)
 
 
 def visceral_region(inside: Mask, bone: Mask, lung: Mask, spacing: tuple[float, float, float]) -> Mask:
