@@ -164,6 +164,18 @@ def test_stream_of_another_size_than_its_header_is_refused(tmp_path: Path) -> No
         load(path)
 
 
+@pytest.mark.parametrize("precision", [1, 8, 17, 0x8C, 255])
+def test_stream_of_another_precision_is_refused(tmp_path: Path, precision: int) -> None:
+    """GDCM crashed the process on these."""
+    path = with_gdcm(noisy(), tmp_path / "a.dcm", "JPEG")
+    damaged = bytearray(path.read_bytes())
+    start = damaged.index(b"\xff\xc3")
+    damaged[start + 4] = precision
+    path.write_bytes(damaged)
+    with pytest.raises(ImageError, match="bits"):
+        load(path)
+
+
 @pytest.mark.parametrize("syntax", [JPEGLosslessSV1, JPEG2000Lossless, RLELossless])
 def test_cut_compressed_frame(tmp_path: Path, syntax: str) -> None:
     stored = noisy()

@@ -78,24 +78,37 @@ def _checked(values: npt.NDArray, layout: PixelLayout, instance: Instance) -> np
 
 
 def _check_stream(data: bytes, layout: PixelLayout, instance: Instance) -> None:
-    """A codec allocates what the stream asks for: refuse a stream that disagrees with the header first."""
-    size = _stream_size(data, instance.syntax)
-    if size is not None and size != (layout.rows, layout.columns):
+    """Refuse a stream that disagrees with the header before a codec sees it.
+
+    A codec allocates what the stream asks for, and GDCM's crashes on a precision that does not fit the pixel type.
+    """
+    frame = _stream_frame(data, instance.syntax)
+    if frame is None:
+        return
+    rows, columns, bits, samples = frame
+    # JPEG 2000 may hold 8-bit samples for a 16-bit image; JPEG decoders write the width their stream names.
+    narrow = bits <= 8 < layout.bits_allocated and data[:2] == b"\xff\xd8"
+    if (
+        (rows, columns, samples) != (layout.rows, layout.columns, layout.samples)
+        or narrow
+        or bits > min(layout.bits_allocated, 16)
+    ):
         raise ImageError(
-            f"'{instance.source.shown}' holds a compressed image of {size[0]} x {size[1]} pixels, but its header says "
-            f"{layout.rows} x {layout.columns}. The file is damaged; export the series again."
+            f"'{instance.source.shown}' holds a compressed image of {rows} x {columns} pixels with {samples} x {bits} "
+            f"bits, but its header says {layout.rows} x {layout.columns} with {layout.samples} x {layout.bits_stored} "
+            f"(in {layout.bits_allocated}). The file is damaged; export the series again."
         )
 
 
-def _stream_size(data: bytes, syntax: str) -> tuple[int, int] | None:
-    """(rows, columns) a JPEG, JPEG-LS or JPEG 2000 stream declares, or None when it states none."""
+def _stream_frame(data: bytes, syntax: str) -> tuple[int, int, int, int] | None:
+    """(rows, columns, bits per sample, samples) that a JPEG, JPEG-LS or JPEG 2000 stream declares, or None."""
     if syntax == RLELossless:
         return None  # RLE allocates by our header only
-    if data[:4] == b"\xff\x4f\xff\x51" and len(data) >= 24:  # JPEG 2000 SOC, SIZ (ISO 15444-1 A.5.1)
+    if data[:4] == b"\xff\x4f\xff\x51" and len(data) >= 43:  # JPEG 2000 SOC, SIZ (ISO 15444-1 A.5.1)
         width, height, left, top = (int.from_bytes(data[n : n + 4], "big") for n in (8, 12, 16, 20))
-        return height - top, width - left
+        return height - top, width - left, (data[42] & 0x7F) + 1, int.from_bytes(data[40:42], "big")
     position = 2
-    while data[:2] == b"\xff\xd8" and position + 9 <= len(data) and data[position] == 0xFF:
+    while data[:2] == b"\xff\xd8" and position + 10 <= len(data) and data[position] == 0xFF:
         marker = data[position + 1]
         if marker == 0xFF:  # fill byte
             position += 1
@@ -103,7 +116,7 @@ def _stream_size(data: bytes, syntax: str) -> tuple[int, int] | None:
         # SOF0..SOF15 but DHT (C4), JPG (C8), DAC (CC); F7 is SOF55 of JPEG-LS (ISO 10918-1 B.2.2, 14495-1 C.2.2)
         if (0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)) or marker == 0xF7:
             height, width = (int.from_bytes(data[n : n + 2], "big") for n in (position + 5, position + 7))
-            return height, width
+            return height, width, data[position + 4], data[position + 9]
         position += 2 + int.from_bytes(data[position + 2 : position + 4], "big")
     return None
 
