@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from radfind.errors import InputError
+from radfind.errors import ImageError, InputError
 from radfind.imaging import load
 from radfind.imaging.writing import write_labelmap
 from radfind.language.concepts import Concept
@@ -209,3 +209,11 @@ def test_a_compressed_nifti_is_not_mistaken_for_its_uncompressed_neighbour(tmp_p
         sitk.WriteImage(sitk.GetImageFromArray(np.full((3, 3, 3), value, np.int16)), str(tmp_path / f"ct{suffix}"))
     assert load(tmp_path / "ct.nii").array.max() == 1
     assert load(tmp_path / "ct.nii.gz").array.max() == 2
+
+
+@pytest.mark.parametrize("suffix", [".nii.gz", ".nrrd", ".mha"])
+def test_all_nan_is_refused(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"nan{suffix}"
+    sitk.WriteImage(sitk.GetImageFromArray(np.full((3, 4, 5), np.nan, np.float32)), str(path))
+    with pytest.raises(ImageError, match="NaN"):
+        load(path)

@@ -48,8 +48,9 @@ def read_image_file(source: SourceFile, modality: str | None) -> Volume:
         except RuntimeError as error:  # SimpleITK's only exception
             raise ImageError(_explain(source, error)) from error
     array, geometry = _to_3d(image, source)
-    if array.ndim == 3 and array.dtype.kind == "f" and not np.isfinite(array).any():
-        raise ImageError(f"'{source.shown}' holds no number: every voxel is NaN or infinite. Export it again.")
+    # The NIfTI library reads NaN as 0, so a file of NaN arrives as a constant one.
+    if array.ndim == 3 and array.dtype.kind == "f" and array.size > 1 and _is_blank(array):
+        raise ImageError(f"'{source.shown}' holds no image: every voxel is NaN or the same. Export it again.")
     backwards = geometry.orientation[2] not in "SLA"
     if backwards:
         array, geometry = array[::-1], flipped_k(geometry)
@@ -91,6 +92,11 @@ def _explain(source: SourceFile, error: Exception) -> str:
         f"'{source.shown}' cannot be read ({(lines[-1] if lines else 'no detail')[:160]}). It is damaged, cut short, "
         "or not what its name says. RadFind reads DICOM, NIfTI, NRRD, MHA, PNG and JPEG."
     )
+
+
+def _is_blank(array: npt.NDArray) -> bool:
+    finite = array[np.isfinite(array)]
+    return finite.size == 0 or bool(finite.min() == finite.max())
 
 
 def _check_size(reader: object, source: SourceFile) -> None:
