@@ -51,7 +51,7 @@ _MORE_THERE = re.compile(
     r"(?:\s(?!in\b)[a-z]+){0,2}\s(?:on|at)\s(?:the\s)?\Z|以\Z"
 )
 _DIRECTION = re.compile(
-    r"[- ]?(?:opening|facing|convex|concave|ward|deviat|shift|apex)|(?:侧)?(?:明显|为著|为主|显著|凸|偏|移)"
+    r"[- ]?(?:opening|facing|convex|concave|ward|deviat|shift)|(?:侧)?(?:明显|为著|为主|显著|凸|偏|移)"
 )
 _OTHER_WORD = r"(?:\s|,|/|&|-|and\b|or\b|the\b|right\b|left\b|both\b|upper\b|middle\b|lower\b|lungs?\b)"
 _LOBE = re.compile(

@@ -151,6 +151,10 @@ class _Reader:
         organs = [match for match in matches if match.concept.kind == "anatomy"]
         words = find_place_words(folded, sentence.start, sentence.stop, organs, self.lexicon)
         words = [word for word in words if not any(_overlaps(word.start, word.stop, r.span) for r in references)]
+        # an organ inside a finding's name is no place of it or of its neighbours
+        words = [
+            w for w in words if w.kind != "anatomy" or not any(m.start <= w.start and w.stop <= m.stop for m in named)
+        ]
         if not named:
             self._read_without_finding(sentence, section, organs, sizes, references)
             return
