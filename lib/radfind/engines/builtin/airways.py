@@ -6,7 +6,7 @@ import cc3d
 import numpy as np
 import numpy.typing as npt
 
-from radfind.engines.builtin.grid import Mask, Spacing, dilate, open_
+from radfind.engines.builtin.grid import Mask, Spacing, dilate, open_, spread
 
 # Lumen of the adult trachea: 10-27 mm across (Breatnach et al., AJR 1984;142:903), main bronchi 7-19 mm.
 TRACHEA_AREA_MM2 = (50.0, 750.0)
@@ -36,11 +36,11 @@ def find_airways(hu: npt.NDArray[np.float32], spacing: Spacing, body: Mask, lung
     seed = _longest_chain(hu, lumen, spacing, body)
     if not seed.any():
         return seed
-    connected = _connected_to(lumen, seed)
+    connected = spread(lumen, seed)
     wide = open_(connected, 2.5, spacing)
     low = max(0, int(np.flatnonzero(seed.any(axis=(1, 2)))[0] - BRANCH_BELOW_MM / spacing[0]))
     wide[:low] = False
-    branches = _connected_to(wide | seed, seed)
+    branches = spread(wide | seed, seed)
     limit = 4.0 * seed.sum() + 40_000.0 / float(np.prod(spacing))
     if branches.sum() > limit:  # leaked into the lung: the trachea alone is certain
         branches = seed
@@ -89,14 +89,6 @@ def _longest_chain(hu: npt.NDArray[np.float32], lumen: Mask, spacing: Spacing, b
     best = int(heights.argmax())
     needed = min(15.0, 0.5 * lumen.shape[0] * spacing[0])
     return chains == best if heights[best] >= needed else np.zeros_like(lumen)
-
-
-def _connected_to(mask: Mask, seed: Mask) -> Mask:
-    labels = cc3d.connected_components(mask, connectivity=6)
-    touched = np.unique(labels[seed & mask])
-    keep = np.zeros(int(labels.max()) + 1, dtype=bool)
-    keep[touched[touched > 0]] = True
-    return keep[labels]
 
 
 def carina(airways: Mask) -> int:

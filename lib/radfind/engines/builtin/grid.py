@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 
+import cc3d
 import edt
 import numpy as np
 import numpy.typing as npt
@@ -66,6 +67,15 @@ def depth(mask: Mask, spacing: Spacing) -> npt.NDArray[np.float32]:
     if mask.all():
         return np.full(mask.shape, np.inf, dtype=np.float32)
     return edt.edt(np.ascontiguousarray(mask), anisotropy=spacing, black_border=False, parallel=2)
+
+
+def spread(mask: Mask, seed: Mask) -> Mask:
+    """The connected pieces (6-neighbourhood) of `mask` that `seed` touches."""
+    labels = cc3d.connected_components(mask, connectivity=6)
+    touched = np.unique(labels[seed & mask])
+    keep = np.zeros(int(labels.max()) + 1, dtype=bool)
+    keep[touched[touched > 0]] = True
+    return keep[labels]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from radfind.engines.builtin.grid import Mask, Overview, Spacing, box_of, close, depth, dilate, erode, open_
+from radfind.engines.builtin.grid import Mask, Overview, Spacing, box_of, close, depth, dilate, erode, open_, spread
 from radfind.engines.builtin.thorax import enclosed
 
 # Aerated lung lies below this density (Hu et al., IEEE TMI 2001;20:490; Armato & Sensakovic, Acad Radiol 2004).
@@ -21,6 +21,7 @@ RIGHT, LEFT = 1, 2
 FREE_AIR_MARGIN = 20.0
 FREE_AIR_ML = 10.0
 WALL_SHARE = 0.3
+FREE_AIR_GROWTH_MM = 15.0
 SPINE_SEARCH_MM = 60.0
 HOLE_MM2 = 1250.0  # a disc of 40 mm
 # Mean lung density is -700 to -900 HU over breathing depths (Hounsfield scale of air -1000); emphysematous lung
@@ -100,12 +101,15 @@ def free_air(hu: npt.NDArray[np.float32], spacing: Spacing, low: Mask, airways: 
     labels, count = cc3d.connected_components(pure, connectivity=6, return_N=True)
     lung_level = float(np.median(values[low[box]]))
     sizes = np.bincount(labels.ravel(), minlength=count + 1) * float(np.prod(spacing)) / 1000.0
+    light = ndimage.gaussian_filter(values, [1.0 / s for s in spacing])
+    darker = low[box] & (light < (level + lung_level) / 2)
     found = np.zeros_like(pure)
     for label in range(1, count + 1):
         if sizes[label] < FREE_AIR_ML:
             continue
         piece = labels == label
-        grown = dilate(piece, 5.0, spacing) & low[box] & (values < (level + lung_level) / 2)
+        grown = dilate(piece, FREE_AIR_GROWTH_MM, spacing) & darker
+        grown = spread(grown | piece, piece)
         rim = dilate(grown, 2.5 * max(spacing), spacing) & ~grown & body[box] & ~airways[box]
         if rim.any() and float((~low[box] & (values > -300.0))[rim].mean()) >= WALL_SHARE:
             found |= grown
