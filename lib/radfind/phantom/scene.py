@@ -260,8 +260,13 @@ class Scene:
         bottom, top = float(z.ravel()[levels[0]]), float(z.ravel()[levels[-1]])
         high = (z - bottom) / (top - bottom)
         if kind == "pleural_effusion":
-            fluid = back - depth * np.clip(1.25 - 0.95 * high, 0, 1.1) - y - 14 * np.exp(np.clip(lung, -30, 0) / 5) + 3
-            taken = np.maximum(lung, fluid.astype(np.float32))
+            # A crescent on the rib cage and the diaphragm, thickest at the back and the bottom; a flat surface would
+            # be an air-fluid level.
+            from_wall = -np.maximum(self.fields["cavity"] + 2.5, self.fields[f"floor_lung_{side}"])
+            behind = np.clip((y - front) / (0.94 * (back - front)) - 0.3, 0, 0.64) / 0.64
+            reach = np.clip(depth / 45, 0.35, 1.0)  # a small effusion stays low
+            layer = depth * behind**1.8 * np.clip(1.25 * (1 - high / reach), 0, 1)
+            taken = np.maximum(lung, (from_wall - layer).astype(np.float32) + np.where(layer > 0.5, 0, 5))
         else:
             ahead = np.clip((back - 20 - y) / (back - front - 25), 0, 1)
             rim = depth * ahead * np.clip(0.45 + 0.7 * high, 0, 1.1)
