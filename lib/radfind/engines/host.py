@@ -387,6 +387,12 @@ class _Seat:
             process.wait()
 
 
+def gpus_or_cpu() -> tuple[str, ...]:
+    """The visible CUDA devices, or the CPU where there is none."""
+    devices = visible_devices()
+    return devices[:-1] or devices
+
+
 @functools.cache
 def _gpus(tool: str) -> int:
     with contextlib.suppress(OSError, subprocess.SubprocessError):

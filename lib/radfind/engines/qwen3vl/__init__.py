@@ -8,7 +8,7 @@ from typing import Any
 from radfind.engines import weights
 from radfind.engines.api import EngineInfo
 from radfind.engines.extras import missing_packages
-from radfind.engines.host import HostedEngine, visible_devices
+from radfind.engines.host import HostedEngine, gpus_or_cpu
 
 MODELS = ("qwen3-vl-reranker-2b", "qwen3-vl-reranker-8b")
 
@@ -24,7 +24,7 @@ def create(model: str | None = None, **options: Any) -> HostedEngine:
         "radfind.engines.qwen3vl.engine:QwenEngine",
         lambda: {"folder": _folder(model), **options},
         describe=lambda: describe(model),
-        devices=_devices(),
+        devices=gpus_or_cpu(),
         environment={"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"},
     )
 
@@ -41,7 +41,7 @@ def describe(model: str | None = None) -> EngineInfo:
         prompts=("TextPrompt",),
         concepts=None,
         licence="Apache-2.0/Apache-2.0",
-        device=_devices()[0],
+        device=gpus_or_cpu()[0],
         available=not reason,
         unavailable_reason=reason,
     )
@@ -52,8 +52,3 @@ def _folder(model: str | None) -> Path | None:
         return Path(model) if Path(model).is_dir() else None
     found = (weights.find(name) for name in ((model,) if model else MODELS))
     return next((folder for folder in found if folder is not None), None)
-
-
-def _devices() -> tuple[str, ...]:
-    devices = visible_devices()
-    return devices[:-1] or devices  # the CPU only where there is no GPU, or in need
