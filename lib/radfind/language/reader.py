@@ -151,10 +151,7 @@ class _Reader:
         organs = [match for match in matches if match.concept.kind == "anatomy"]
         words = find_place_words(folded, sentence.start, sentence.stop, organs, self.lexicon)
         words = [word for word in words if not any(_overlaps(word.start, word.stop, r.span) for r in references)]
-        # an organ inside a finding's name is no place of it or of its neighbours
-        words = [
-            w for w in words if w.kind != "anatomy" or not any(m.start <= w.start and w.stop <= m.stop for m in named)
-        ]
+        words = [word for word in words if not self._used_up(word, named)]
         if not named:
             self._read_without_finding(sentence, section, organs, sizes, references)
             return
@@ -246,6 +243,11 @@ class _Reader:
 
     def _fits(self, concept: Concept, word: PlaceWord) -> bool:
         return word.concept is not None and self.lexicon.specialise(concept, word.concept) is not concept
+
+    def _used_up(self, word: PlaceWord, named: Sequence[Mention]) -> bool:
+        """Whether an organ is part of a finding's name ("pleural or pericardial effusion"), so no place of its neighbours."""
+        holders = [mention for mention in named if mention.start <= word.start and word.stop <= mention.stop]
+        return word.kind == "anatomy" and bool(holders) and not any(self._fits(m.concept, word) for m in holders)
 
     def _specials(self, concept: Concept, place: Place, attributes: Sequence[str]) -> list[Concept]:
         """The most special concepts that sites and texture allow; several where a general change is told of several

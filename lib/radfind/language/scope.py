@@ -175,14 +175,14 @@ def presence_of(
     return "present", acting
 
 
+_QUESTIONED_TOGETHER = re.compile(r"\s*(?:/|,?\s?(?:or|and|versus|vs)\s|[、及和或与])\s*(?:[a-z]+\s)?")
+
+
 def _just_before(folded: str, stop: int, cue: Cue, named: Sequence[Piece]) -> bool:
     """A question mark questions the last thing named, with the things it is listed with, unless many words lie between."""
     later = sorted((name for name in named if stop <= name.start < cue.start), key=lambda name: name.start)
     for name in later:
-        if (
-            re.fullmatch(r"[\s,/-]*(?:or|and|versus|vs)?[\s、及和或与/]*(?:[a-z]+\s)?", folded[stop : name.start])
-            is None
-        ):
+        if not _QUESTIONED_TOGETHER.fullmatch(folded[stop : name.start]):
             return False
         stop = name.stop
     return len(folded[stop : cue.start].split()) <= 4

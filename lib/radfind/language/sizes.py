@@ -56,9 +56,7 @@ _PREVIOUS_AFTER = re.compile(
     r"\s*\)?\s*(?:previously|formerly|before\b(?! the)|earlier|(?:in|on|at) (?:the|her|his|a)? ?(?:previous|prior|last|old|earlier))"
     r"|\s*(?:\(?原|\(?前片|\(?前次)(?=[)。;]|\Z)"
 )
-_PREVIOUS_LATER = re.compile(
-    r"\b(?:previous|prior|last|former|old)\s(?:[a-z]+\s){0,2}(?:exam|study|scan|ct|review|mr)|前片|前次|上次|原片"
-)
+_PREVIOUS_LATER = re.compile(r"\b(?:previous|prior|last|former|old)\s(?:[a-z]+\s){0,2}(?:exam|study|scan|ct|review|mr)")
 _STILL_THERE = re.compile(r"\b(?:also|stable|unchanged|same|similar|compared|current|now)\b|相仿|现")
 _TECHNIQUE_BEFORE = re.compile(
     r"(?:(?:slice|section|collimation|reconstruction|sectional|cut|axial)s?(?:[- ](?:thickness|thick|interval|increment|spacing|gap))?"
@@ -114,7 +112,12 @@ def _earlier(folded: str, sizes: list[Size], stop: int) -> list[Size]:
     result = []
     for size, following in zip(sizes, [*sizes[1:], None], strict=False):
         words = folded[size.stop : min(stop, size.stop + 140, following.start if following else stop)]
-        past = following is not None and _PREVIOUS_LATER.search(words) and not _STILL_THERE.search(words)
+        past = (
+            following is not None
+            and following.role == "lesion"
+            and _PREVIOUS_LATER.search(words)
+            and not _STILL_THERE.search(words)
+        )
         result.append(dataclasses.replace(size, role="previous") if past and size.role == "lesion" else size)
     return result
 
