@@ -1,0 +1,206 @@
+"""A measured number with its unit, its uncertainty and its code: what tables, SR and FHIR are written from."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from radfind.errors import InputError, NotSupportedError
+from radfind.language.findings import Finding
+from radfind.measure.density import density
+from radfind.measure.diameters import ellipsoid_axes, greatest_diameter, slice_diameters
+from radfind.measure.surface import Surface, surface
+from radfind.results import Segment
+from radfind.volume import Volume
+
+SIZE_REPEATABILITY_MM = 1.7
+"""95 % limits between repeated readings of a nodule's diameter (Revel et al., Radiology 2004;231:453)."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Code:
+    """A coded concept: scheme "SCT", "DCM", "UCUM", or "99RADFIND" where no standard code is known."""
+
+    value: str
+    scheme: str
+    meaning: str
+
+
+MM = Code("mm", "UCUM", "millimeter")
+MM2 = Code("mm2", "UCUM", "square millimeter")
+MM3 = Code("mm3", "UCUM", "cubic millimeter")
+HU = Code("[hnsf'U]", "UCUM", "Hounsfield unit")
+ONE = Code("1", "UCUM", "no units")
+
+
+@dataclasses.dataclass(frozen=True)
+class Quantity:
+    """One measurement.
+
+    Arguments:
+        name: short stable name with the unit in it, e.g. "longest_diameter_mm".
+        value: in `unit`.
+        code: what was measured.
+        unit: UCUM.
+        uncertainty: half-width, in `unit`, of the range that the voxel size leaves open; None where the voxel size
+            decides nothing. It says nothing of whether the outline is right.
+        derivation: how it was derived from the values ("Mean", "Standard Deviation" ...), for density only.
+    """
+
+    name: str
+    value: float
+    code: Code
+    unit: Code
+    uncertainty: float | None = None
+    derivation: Code | None = None
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Measured:
+    """All measurements of one segment.
+
+    Arguments:
+        segment: what was measured.
+        quantities: in the order of a report.
+        slice_index: k of the slice in which the diameters lie.
+        ends_lps: ends of the longest and of the perpendicular diameter, two each, LPS mm.
+    """
+
+    segment: Segment
+    quantities: tuple[Quantity, ...]
+    slice_index: int
+    ends_lps: tuple[tuple[tuple[float, float, float], tuple[float, float, float]], ...]
+
+    def __getitem__(self, name: str) -> float:
+        """The value of the quantity of that name; KeyError when it was not measured."""
+        for quantity in self.quantities:
+            if quantity.name == name:
+                return quantity.value
+        raise KeyError(name)
+
+
+# DICOM PS3.16: CID 7469 / 7470 (size), CID 7471 / 7472 (area, volume), TID 1419; SNOMED CT and DCM values as there.
+VOLUME = Code("118565006", "SCT", "Volume")
+LONG_AXIS = Code("103339001", "SCT", "Long Axis")
+SHORT_AXIS = Code("103340004", "SCT", "Short Axis")
+DIAMETER = Code("81827009", "SCT", "Diameter")
+ATTENUATION = Code("112031", "DCM", "Attenuation Coefficient")
+INTENSITY = Code("mean_value", "99RADFIND", "Voxel value")
+MEAN = Code("373098007", "SCT", "Mean")
+DEVIATION = Code("386136009", "SCT", "Standard Deviation")
+MINIMUM = Code("255605001", "SCT", "Minimum")
+MAXIMUM = Code("56851009", "SCT", "Maximum")
+MEDIAN = Code("373099004", "SCT", "Median")
+
+
+def _own(name: str, meaning: str) -> Code:
+    return Code(name, "99RADFIND", meaning)
+
+
+def measure(volume: Volume, segment: Segment) -> Measured:
+    """Measure one segment: volume, surface, diameters, shape and, where values have a meaning, density.
+
+    Raises:
+        InputError: the segment is empty, or lies on another grid than the volume.
+    """
+    mask, geometry = segment.mask, volume.geometry
+    axial = slice_diameters(mask, geometry)
+    greatest, _ = greatest_diameter(mask, geometry)
+    outline = surface(mask, geometry)
+    axes = ellipsoid_axes(mask, geometry)
+    volume_mm3 = float(np.count_nonzero(mask)) * geometry.voxel_volume
+    half_diagonal = float(np.linalg.norm(geometry.spacing)) / 2.0
+    in_plane = math.hypot(*geometry.spacing[1:]) / 2.0
+    sampling = _sampling_error(mask) * geometry.voxel_volume
+    quantities = [
+        Quantity("volume_mm3", volume_mm3, VOLUME, MM3, sampling),
+        Quantity("longest_diameter_mm", axial.longest_mm, LONG_AXIS, MM, in_plane),
+        Quantity("perpendicular_diameter_mm", axial.perpendicular_mm, SHORT_AXIS, MM, in_plane),
+        Quantity("mean_diameter_mm", axial.mean_mm, _own("mean_diameter", "Mean of long and short axis"), MM, in_plane),
+        Quantity("greatest_diameter_mm", greatest, DIAMETER, MM, half_diagonal),
+        *(
+            Quantity(f"{name}_axis_mm", length, _own(f"{name}_axis", f"{title} axis of equivalent ellipsoid"), MM)
+            for name, title, length in zip(
+                ("major", "middle", "minor"), ("Major", "Middle", "Minor"), axes, strict=True
+            )
+        ),
+        Quantity("surface_area_mm2", outline.area_mm2, _own("surface_area", "Surface area"), MM2),
+        Quantity("sphericity", sphericity(outline), _own("sphericity", "Sphericity"), ONE),
+        *_densities(volume, mask),
+    ]
+    return Measured(segment, tuple(quantities), axial.slice_index, (axial.ends_lps, axial.across_lps))
+
+
+def _densities(volume: Volume, mask: npt.NDArray[np.bool_]) -> list[Quantity]:
+    try:
+        found = density(volume, mask)
+    except NotSupportedError:  # colour, or wholly in padding: there is a size but no density
+        return []
+    code, unit, end = (ATTENUATION, HU, "hu") if volume.modality == "CT" else (INTENSITY, ONE, "value")
+    return [
+        Quantity(f"mean_{end}", found.mean, code, unit, derivation=MEAN),
+        Quantity(f"deviation_{end}", found.deviation, code, unit, derivation=DEVIATION),
+        Quantity(f"minimum_{end}", found.minimum, code, unit, derivation=MINIMUM),
+        Quantity(f"median_{end}", found.median, code, unit, derivation=MEDIAN),
+        Quantity(f"maximum_{end}", found.maximum, code, unit, derivation=MAXIMUM),
+    ]
+
+
+def sphericity(outline: Surface) -> float:
+    """Surface of the ball of equal volume over the surface (Wadell 1935): 1 for a ball, less for all else."""
+    return float(np.pi ** (1 / 3) * (6.0 * outline.volume_mm3) ** (2 / 3) / outline.area_mm2)
+
+
+def _sampling_error(mask: npt.NDArray[np.bool_]) -> float:
+    """95 % half-width, in voxels, of a voxel count.
+
+    Each voxel at the border is taken whole or not at all; what it misses is uniform, of standard deviation
+    1/sqrt(12) (GUM 4.3.7), and independent of the others.
+    """
+    padded = np.pad(mask, 1)
+    faces = sum(int(np.count_nonzero(np.diff(padded.view(np.int8), axis=axis))) for axis in range(3))
+    return 1.96 * math.sqrt(faces / 12.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class SizeComparison:
+    """A size a report names beside the measured one.
+
+    Arguments:
+        reported_mm, measured_mm: the same diameters of both, longest first.
+        difference_mm: measured less reported, of the longest.
+        tolerance_mm: how far two readings of one lesion may differ: reading to reading and voxel size together.
+        agrees: all diameters are within the tolerance.
+    """
+
+    reported_mm: tuple[float, ...]
+    measured_mm: tuple[float, ...]
+    difference_mm: float
+    tolerance_mm: float
+    agrees: bool
+
+
+def compare_sizes(measured: Measured, finding: Finding) -> SizeComparison | None:
+    """The report's size beside the measured one; None when the finding names no size."""
+    if not finding.sizes_mm:
+        return None
+    own = (measured["longest_diameter_mm"], measured["perpendicular_diameter_mm"], measured["minor_axis_mm"])
+    pairs = list(zip(finding.sizes_mm, own, strict=False))
+    voxel = next(q.uncertainty or 0.0 for q in measured.quantities if q.name == "longest_diameter_mm")
+    tolerance = math.hypot(SIZE_REPEATABILITY_MM, voxel)
+    return SizeComparison(
+        reported_mm=tuple(finding.sizes_mm),
+        measured_mm=tuple(m for _, m in pairs),
+        difference_mm=pairs[0][1] - pairs[0][0],
+        tolerance_mm=tolerance,
+        agrees=all(abs(m - r) <= tolerance for r, m in pairs),
+    )
+
+
+def require_segments(segments: tuple[Segment, ...]) -> None:
+    """Raises InputError when there is no segment with voxels."""
+    if not any(segment.mask.any() for segment in segments):
+        raise InputError("The segmentation holds no voxel, so there is nothing to measure or export.")
