@@ -6,6 +6,7 @@ Attribute and sequence names are those of DICOM PS3.3 and PS3.6.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import io
 import math
 import warnings
@@ -89,11 +90,11 @@ class Instance:
         numbers = floats(value_of(self.dataset, keyword))
         return int(numbers[0]) if numbers else default
 
-    @property
+    @functools.cached_property
     def frame_count(self) -> int:
         return max(self.integer("NumberOfFrames", 1), 1)
 
-    @property
+    @functools.cached_property
     def size(self) -> tuple[int, int]:
         return self.integer("Rows"), self.integer("Columns")
 
@@ -294,6 +295,9 @@ def _orthonormal(cosines: npt.NDArray[np.float64], instance: Instance) -> npt.ND
 
 def value_of(dataset: Dataset, keyword: str) -> Any:
     """The raw value, or None when absent, empty or not parseable as its VR."""
+    tag = tag_for_keyword(keyword)
+    if tag is None or tag not in dataset:  # most attributes of most files: spare them the guarded conversion
+        return None
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 
 import numpy as np
@@ -28,7 +29,7 @@ def read_series(series: Series, progress: Progress) -> Volume:
     stores = _locate_all(frames, series)
     layout = _common_layout(frames, stores, series)
     stacked = _arrange(frames, stores, layout, series)
-    array, padding, told = _fill(stacked.frames, stores, layout, progress)
+    array, padding, told = _fill(stacked.frames, stores, progress)
     first = stacked.frames[0].instance
     if array.dtype.kind == "f" and not np.isfinite(array).any():
         raise ImageError(f"{series.title} holds no number: every voxel is NaN or infinite. Export the series again.")
@@ -127,15 +128,37 @@ def _arrange(frames: list[Frame], stores: dict[int, PixelStore], layout: PixelLa
 
 
 def _fill(
-    frames: Sequence[Frame], stores: dict[int, PixelStore], layout: PixelLayout, progress: Progress
+    frames: Sequence[Frame], stores: dict[int, PixelStore], progress: Progress
 ) -> tuple[npt.NDArray, float | None, list[str]]:
     """Decode all frames into one array of final values."""
     convert = photometric.converter(frames, [stores[id(f.instance)].layout for f in frames])
-    shape = (len(frames), layout.rows, layout.columns, *((3,) if convert.color else ()))
-    array = np.empty(shape, convert.dtype)
+    # 16-bit unsigned CT rarely uses its upper half: int16 is tried first, and read again wider only if it does not fit.
+    narrow = convert.dtype == np.int32
+    array = _decoded(frames, stores, convert, np.dtype(np.int16) if narrow else convert.dtype, progress)
+    if array is None:
+        array = _decoded(frames, stores, convert, convert.dtype, progress)
+    assert array is not None
+    return array, convert.padding, list(convert.warnings)
+
+
+def _decoded(
+    frames: Sequence[Frame],
+    stores: dict[int, PixelStore],
+    convert: photometric.Converter,
+    dtype: np.dtype,
+    progress: Progress,
+) -> npt.NDArray | None:
+    """All frames as `dtype`, or None when a value does not fit an int16 that was only tried."""
+    layout = stores[id(frames[0].instance)].layout
+    array = np.empty((len(frames), layout.rows, layout.columns, *((3,) if convert.color else ())), dtype)
+    tried = dtype != convert.dtype
+    overflow = threading.Event()
 
     def take(k: int, stored: npt.NDArray) -> None:
-        array[k] = convert(k, stored)
+        if tried and not convert.fits(k, stored, dtype):
+            overflow.set()
+        if not overflow.is_set():
+            convert.write(k, stored, array[k])
 
     read_frames(frames, stores, take, lambda done: progress.step(done, "Reading slices"))
-    return photometric.narrowed(array), convert.padding, list(convert.warnings)
+    return None if overflow.is_set() else array

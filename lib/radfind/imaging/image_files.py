@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from radfind.errors import ImageError
 from radfind.imaging.dicom_pixels import MAX_IMAGE_BYTES
-from radfind.imaging.photometric import narrowed
+from radfind.imaging.photometric import INT16
 from radfind.imaging.sources import SourceFile
 from radfind.imaging.stacking import flipped_k
 from radfind.volume import Geometry, Volume
@@ -154,7 +154,9 @@ def _plain_type(array: npt.NDArray) -> npt.NDArray:
         low, high = int(array.min()), int(array.max())
         if low < -(2**31) or high >= 2**31:
             return array.astype(np.float32)
-    return narrowed(array.astype(np.int32))
+    if array.min() < INT16.min or array.max() > INT16.max:
+        return array.astype(np.int32)
+    return array.astype(np.int16)
 
 
 def _modality(array: npt.NDArray, image: object) -> tuple[str, tuple[str, ...]]:

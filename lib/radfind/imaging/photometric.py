@@ -19,7 +19,7 @@ SECTIONAL = frozenset({"CT", "MR", "PT"})
 """Modalities whose voxels are measurements: values are never inverted for display."""
 
 _COLOR = frozenset({"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT", "YBR_PARTIAL_420", "PALETTE COLOR"})
-_INT16 = np.iinfo(np.int16)
+INT16 = np.iinfo(np.int16)
 
 
 def is_color(layout: PixelLayout) -> bool:
@@ -31,7 +31,7 @@ class Converter:
     """Turns the stored values of frame k into final values.
 
     Arguments:
-        dtype: of the result: uint8 for colour; int16, int32 or float32 otherwise.
+        dtype: that holds every value the header allows: uint8 for colour; int16, int32 or float32 otherwise.
         padding: the final value of padded voxels, or None.
         warnings: what a user should know.
     """
@@ -44,30 +44,38 @@ class Converter:
     padding: float | None
     warnings: tuple[str, ...]
 
-    def __call__(self, k: int, stored: npt.NDArray) -> npt.NDArray:
-        """(rows, columns) or (rows, columns, 3) final values of frame k."""
+    def fits(self, k: int, stored: npt.NDArray, dtype: np.dtype) -> bool:
+        """Whether all final values of frame k fit the integer type `dtype`."""
+        ends = [float(end) * self.frames[k].slope + self.frames[k].intercept for end in (stored.min(), stored.max())]
+        if self.padding is not None:
+            ends.append(self.padding)
+        return np.iinfo(dtype).min <= min(ends) and max(ends) <= np.iinfo(dtype).max
+
+    def write(self, k: int, stored: npt.NDArray, out: npt.NDArray) -> None:
+        """Put the final values of frame k, (rows, columns) or (rows, columns, 3), into `out`."""
         frame, layout = self.frames[k], self.layouts[k]
         dataset = frame.instance.dataset
         if self.color:
-            return _to_rgb(stored, dataset, layout)
+            out[...] = _to_rgb(stored, dataset, layout)
+            return
         if _has_lut(dataset):
             with python_warnings.catch_warnings():
                 python_warnings.simplefilter("ignore")
-                values = apply_modality_lut(stored, dataset).astype(self.dtype)
+                out[...] = apply_modality_lut(stored, dataset)
         elif self.dtype.kind == "f":
-            values = (stored * np.float64(frame.slope) + frame.intercept).astype(self.dtype)
+            out[...] = stored * np.float64(frame.slope) + frame.intercept
         else:
-            values = stored.astype(self.dtype)
+            # In place and modulo 2^n: exact, because the final values fit.
+            np.copyto(out, stored, casting="unsafe")
             if frame.slope != 1:
-                values *= int(frame.slope)
+                np.multiply(out, _wrapped(frame.slope, out.dtype), out=out)
             if frame.intercept != 0:
-                values += int(frame.intercept)
+                np.add(out, _wrapped(frame.intercept, out.dtype), out=out)
         if self.invert:
             low, high = _stored_range(layout)
-            values = (low + high) * frame.slope + 2 * frame.intercept - values
+            np.subtract((low + high) * frame.slope + 2 * frame.intercept, out, out=out, casting="unsafe")
         if self.padding is not None and (span := _padding_span(frame, layout)) is not None:
-            values[(stored >= span[0]) & (stored <= span[1])] = self.padding
-        return values
+            out[(stored >= span[0]) & (stored <= span[1])] = self.padding
 
 
 def converter(frames: Sequence[Frame], layouts: Sequence[PixelLayout]) -> Converter:
@@ -104,13 +112,6 @@ def converter(frames: Sequence[Frame], layouts: Sequence[PixelLayout]) -> Conver
     )
 
 
-def narrowed(array: npt.NDArray) -> npt.NDArray:
-    """int32 values as int16 where they fit: 16-bit unsigned CT rarely uses its upper half."""
-    if array.dtype != np.int32 or array.min() < _INT16.min or array.max() > _INT16.max:
-        return array
-    return array.astype(np.int16)
-
-
 def _value_type(frames: Sequence[Frame], layouts: Sequence[PixelLayout], padding: float | None) -> np.dtype:
     low, high = 0.0, 0.0
     for frame, layout in zip(frames, layouts, strict=True):
@@ -125,9 +126,15 @@ def _value_type(frames: Sequence[Frame], layouts: Sequence[PixelLayout], padding
         low, high = min(low, *ends), max(high, *ends)
     if padding is not None:
         low, high = min(low, padding), max(high, padding)
-    if low >= _INT16.min and high <= _INT16.max:
+    if low >= INT16.min and high <= INT16.max:
         return np.dtype(np.int16)
     return np.dtype(np.int32 if max(-low, high) < 2**31 else np.float32)
+
+
+def _wrapped(number: float, dtype: np.dtype) -> npt.NDArray:
+    """A whole number as `dtype`, modulo its range."""
+    bits = dtype.itemsize * 8
+    return np.array(int(number) % (1 << bits), np.dtype(f"u{dtype.itemsize}")).astype(dtype)
 
 
 def _stored_range(layout: PixelLayout) -> tuple[int, int]:
