@@ -41,6 +41,13 @@ def checked_name(value: str, what: str) -> str:
     return value
 
 
+def _checked_image(value: str) -> str:
+    """An image id is often a clinic's own file name: anything that stays one path component."""
+    if not value or len(value) > 255 or value.startswith(".") or not value.isprintable() or set(value) & set("/\\"):
+        raise InputError("The image id is not allowed: it must be the id of an image in the datastore.")
+    return value
+
+
 def extension(file: str | Path) -> str:
     """The extension of a label or image file, the known double ones whole.
 
@@ -144,10 +151,10 @@ class LabelStore:
             write_atomically(path, json.dumps(merged, ensure_ascii=False, default=str))
 
     def _versions(self, image: str, tag: str) -> Path:
-        return self._root / checked_name(tag, "tag") / "versions" / image
+        return self._root / checked_name(tag, "tag") / "versions" / _checked_image(image)
 
     def _pointer(self, image: str, tag: str) -> Path:
-        return self._root / checked_name(tag, "tag") / f"{image}.json"
+        return self._root / checked_name(tag, "tag") / f"{_checked_image(image)}.json"
 
     def _version(self, image: str, tag: str, number: int) -> LabelVersion:
         folder = self._versions(image, tag) / str(number)

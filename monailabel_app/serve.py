@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
-from monailabel_app.gateway.settings import Settings, default_state
+from filelock import FileLock, Timeout
+
+from monailabel_app.gateway.settings import Settings, default_state, make_state
 from radfind.errors import InputError, RadFindError
 
 APP_FOLDER = Path(__file__).resolve().parent
-logger = logging.getLogger(__name__)
+MAX_CONNECTIONS = 1000
 
 
 def load_monailabel(settings: Settings) -> tuple[Any, Any]:
@@ -26,9 +26,12 @@ def load_monailabel(settings: Settings) -> tuple[Any, Any]:
     from monailabel.app import app
     from monailabel.interfaces.utils.app import app_instance
 
+    from monailabel_app.gateway import logs
+
     instance = app_instance()
     instance.server_mode(True)
     instance.on_init_complete()
+    logs.silence()  # importing MONAI Label adds handlers that log requests
     return app, instance
 
 
@@ -52,34 +55,58 @@ def serve(
     """Serve until interrupted.
 
     Arguments:
+        state: folder for tokens, audit log, jobs and caches; by default one per studies folder.
         options: further fields of `Settings`.
 
     Raises:
-        InputError: the settings are unusable or would expose the server.
+        InputError: the settings are unusable or would expose the server, or another server uses the state folder.
         RadFindError: MONAI Label could not be loaded.
     """
+    from monailabel_app.gateway import logs
+    from monailabel_app.gateway.tokens import TokenStore
+
+    studies = checked_studies(studies)
+    settings = Settings(studies, state or default_state(studies), host, port, **options)
+    make_state(settings.state)
+    settings.check_exposure(login=settings.oidc is not None or TokenStore(settings.state).any())
+    lock = FileLock(settings.state / "server.lock")
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        raise InputError(
+            f"Another server uses the state folder {settings.state}. Stop it, or give this one its own: --state FOLDER."
+        ) from None
+    try:
+        logs.set_up()
+        _run(settings)
+    finally:
+        lock.release()
+
+
+def _run(settings: Settings) -> None:
     import uvicorn
 
     from monailabel_app.gateway.app import create
     from monailabel_app.gateway.backend import Backend
+    from monailabel_app.gateway.http_protocol import GuardedH11
 
-    studies = checked_studies(studies)
-    settings = Settings(studies, state or default_state(studies), host, port, **options)
-    settings.check_exposure(login=False)
     failures: list[BaseException] = []
 
     def stop(error: BaseException) -> None:
         failures.append(error)
         server.should_exit = True
 
-    app = create(settings, Backend(lambda: load_monailabel(settings), stop))
     config = uvicorn.Config(
-        app,
-        host=host,
-        port=port,
-        log_level="warning",
+        create(settings, Backend(lambda: load_monailabel(settings), stop)),
+        host=settings.host,
+        port=settings.port,
+        http=GuardedH11,
+        ws="none",
+        log_config=None,
         access_log=False,
         server_header=False,
+        forwarded_allow_ips=settings.trusted_proxies,
+        limit_concurrency=MAX_CONNECTIONS,
         ssl_certfile=settings.tls_certificate,
         ssl_keyfile=settings.tls_key,
         timeout_keep_alive=30,
@@ -87,11 +114,12 @@ def serve(
     )
     server = uvicorn.Server(config)
     scheme = "https" if settings.tls_certificate else "http"
-    print(f"RadFind is loading; it will answer at {scheme}://{host}:{port}", file=sys.stdout, flush=True)
+    print(f"RadFind is loading; it will answer at {scheme}://{settings.host}:{settings.port}", flush=True)
     server.run()
     if failures:
+        error = failures[0]
         raise (
-            failures[0]
-            if isinstance(failures[0], RadFindError)
-            else RadFindError(f"MONAI Label could not be loaded: {type(failures[0]).__name__}: {failures[0]}")
+            error
+            if isinstance(error, RadFindError)
+            else RadFindError(f"MONAI Label could not be loaded: {type(error).__name__}: {error}")
         )

@@ -2,78 +2,129 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-import logging
+import shutil
 from collections.abc import AsyncIterator
+from typing import Any
 
-from starlette.applications import Starlette
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Mount, Route
+from starlette.routing import Mount, Route, Router
+from starlette.types import ASGIApp
 
-from monailabel_app.gateway import endpoints, jobs_api, store_endpoints
+from monailabel_app.gateway import endpoints, jobs_api, labels_api, login, openapi, status_page, store_endpoints
+from monailabel_app.gateway.access import Authenticator, Who, address_of
+from monailabel_app.gateway.accounting import record_job
+from monailabel_app.gateway.audit import AuditLog
 from monailabel_app.gateway.backend import Backend
 from monailabel_app.gateway.door import Door
-from monailabel_app.gateway.errors import Refusal, refusal_for
-from monailabel_app.gateway.faults import where
+from monailabel_app.gateway.errors import Refusal
 from monailabel_app.gateway.jobboard import JobBoard
+from monailabel_app.gateway.jobs import Job
+from monailabel_app.gateway.journal import Journal
+from monailabel_app.gateway.metrics import Metrics
+from monailabel_app.gateway.observe import Observe
+from monailabel_app.gateway.pace import Pace
 from monailabel_app.gateway.passthrough import Passthrough
 from monailabel_app.gateway.scheduler import Scheduler
 from monailabel_app.gateway.server import Server
 from monailabel_app.gateway.settings import Settings, make_state
-from radfind.errors import RadFindError
+from monailabel_app.gateway.tokens import TokenStore
 
-logger = logging.getLogger(__name__)
+_EXPIRE_SECONDS = 30.0
 
 
-def create(settings: Settings, backend: Backend) -> Starlette:
+def create(settings: Settings, backend: Backend) -> ASGIApp:
     """The application. Its state folder is made; `backend` starts loading when the application starts."""
-    state = make_state(settings.state)
-    scheduler = Scheduler(settings.slots)
-    board = JobBoard(backend, scheduler, state / "results", settings.result_seconds)
+    server = _server(settings, backend)
 
     @contextlib.asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+    async def lifespan(app: Any) -> AsyncIterator[None]:
+        server.board.restore()
         backend.start()
+        expiring = asyncio.create_task(_expire(server.board))
         yield
-        await scheduler.close()
+        expiring.cancel()
+        await server.scheduler.close()
+        await asyncio.to_thread(server.audit.close)
+        server.journal.close()
 
-    app = Starlette(
-        routes=[
-            Route("/health", endpoints.health),
-            Route("/ready", endpoints.ready),
-            Route("/info/", endpoints.Info().__call__),
-            Route("/info", endpoints.Info().__call__),
-            Route("/datastore/image", store_endpoints.get_image, methods=["GET", "HEAD"]),
-            Route("/datastore/image", store_endpoints.put_image, methods=["PUT"]),
-            Route("/datastore/", store_endpoints.put_image, methods=["PUT"]),
-            Route("/datastore/label", store_endpoints.put_label, methods=["PUT"]),
-            Route("/session/", store_endpoints.put_session, methods=["PUT"]),
-            Route("/session", store_endpoints.put_session, methods=["PUT"]),
-            Route("/infer/{model}", endpoints.infer, methods=["POST"]),
-            Route("/radfind/jobs", jobs_api.create, methods=["POST"]),
-            Route("/radfind/jobs", jobs_api.index, methods=["GET"]),
-            Route("/radfind/jobs/{job}", jobs_api.show, methods=["GET"]),
-            Route("/radfind/jobs/{job}", jobs_api.cancel, methods=["DELETE"]),
-            Route("/radfind/jobs/{job}/events", jobs_api.events, methods=["GET"]),
-            Route("/radfind/jobs/{job}/result", jobs_api.result, methods=["GET"]),
-            Mount("/", Passthrough(backend)),
-        ],
-        exception_handlers={Refusal: refused, RadFindError: failed, Exception: failed},
-        lifespan=lifespan,
-    )
-    app.state.server = Server(settings, backend, scheduler, board)
-    app.add_middleware(Door, settings=settings)
-    return app
+    def refused(request: Request, error: Refusal) -> None:
+        caller, rule = request.scope.get("radfind.who"), request.scope.get("radfind.rule")
+        server.audit.record(
+            "refused",
+            who=caller.name if isinstance(caller, Who) else None,
+            status=error.status,
+            route=rule.route if rule else None,
+            address=address_of(request),
+        )
+
+    app: ASGIApp = Router(routes=_routes(backend, server), lifespan=lifespan)
+    app = Pace(app, settings.max_body)
+    app = Door(app, settings, server.authenticator, refused)
+    if settings.cors:
+        app = CORSMiddleware(
+            app,
+            allow_origins=list(settings.cors),
+            allow_methods=["GET", "HEAD", "PUT", "POST", "DELETE"],
+            allow_headers=["Authorization", "Content-Type", "Idempotency-Key"],
+            expose_headers=["Content-Disposition", "Location", "Retry-After"],
+        )
+    return Observe(app, server)
 
 
-async def failed(request: Request, error: Exception) -> Response:
-    answer = refusal_for(error)
-    if answer.status >= 500:
-        logger.error("request failed: %s", where(error))
-    return await refused(request, answer)
+def _server(settings: Settings, backend: Backend) -> Server:
+    state = make_state(settings.state)
+    for leftover in (state / "uploads").iterdir():  # of requests that a killed process was reading
+        shutil.rmtree(leftover, ignore_errors=True)
+    scheduler = Scheduler(settings.slots)
+    journal, audit, metrics = Journal(state), AuditLog(state), Metrics(scheduler.lanes)
+
+    def finished(job: Job) -> None:
+        metrics.job(job)
+        record_job(audit, job)
+
+    board = JobBoard(backend, scheduler, journal, state / "results", settings.result_seconds, finished)
+    authenticator = Authenticator(TokenStore(state), settings.oidc)
+    return Server(settings, backend, scheduler, journal, board, authenticator, audit, metrics)
 
 
-async def refused(request: Request, error: Exception) -> Response:
-    assert isinstance(error, Refusal)
-    return JSONResponse({"detail": error.detail}, status_code=error.status, headers=error.headers)
+async def _expire(board: JobBoard) -> None:
+    while True:
+        await asyncio.sleep(_EXPIRE_SECONDS)
+        board.expire()
+
+
+def _routes(backend: Backend, server: Server) -> list[Route | Mount]:
+    info = endpoints.Info()
+    return [
+        Route("/health", endpoints.health),
+        Route("/ready", endpoints.ready),
+        Route("/metrics", endpoints.metrics),
+        Route("/auth", login.auth),
+        Route("/auth/", login.auth),
+        Route("/auth/token", login.token, methods=["POST"]),
+        Route("/auth/token/valid", login.valid),
+        Route("/info", info.answer),
+        Route("/info/", info.answer),
+        Route("/datastore/image", store_endpoints.get_image, methods=["GET", "HEAD"]),
+        Route("/datastore/image", store_endpoints.put_image, methods=["PUT"]),
+        Route("/datastore/", store_endpoints.put_image, methods=["PUT"]),
+        Route("/datastore/label", store_endpoints.put_label, methods=["PUT"]),
+        Route("/session", store_endpoints.put_session, methods=["PUT"]),
+        Route("/session/", store_endpoints.put_session, methods=["PUT"]),
+        Route("/infer/{model}", endpoints.infer, methods=["POST"]),
+        Route("/radfind/jobs", jobs_api.create, methods=["POST"]),
+        Route("/radfind/jobs", jobs_api.index, methods=["GET"]),
+        Route("/radfind/jobs/{job}", jobs_api.show, methods=["GET"]),
+        Route("/radfind/jobs/{job}", jobs_api.cancel, methods=["DELETE"]),
+        Route("/radfind/jobs/{job}/events", jobs_api.events, methods=["GET"]),
+        Route("/radfind/jobs/{job}/result", jobs_api.result, methods=["GET"]),
+        Route("/radfind/labels/history", labels_api.history, methods=["GET"]),
+        Route("/radfind/labels/restore", labels_api.restore, methods=["POST"]),
+        Route("/radfind/status", status_page.as_page),
+        Route("/radfind/status.json", status_page.as_json),
+        Route("/radfind/openapi.json", openapi.document),
+        Mount("/", Passthrough(backend, server.audit)),
+    ]

@@ -12,10 +12,12 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
 from monailabel_app.gateway import checks, inference, sandbox
-from monailabel_app.gateway.access import Who, who
+from monailabel_app.gateway.access import who
 from monailabel_app.gateway.errors import CLIENT_CLOSED, Refusal
 from monailabel_app.gateway.forms import Form, read_form
+from monailabel_app.gateway.inference import Inference
 from monailabel_app.gateway.jobs import Job, State
+from monailabel_app.gateway.metrics import CONTENT_TYPE as METRICS_TYPE
 from monailabel_app.gateway.policy import Role
 from monailabel_app.gateway.replies import PlainJSON, checked_output, reply
 from monailabel_app.gateway.server import Server
@@ -41,7 +43,7 @@ class Info:
         self._taken = float("-inf")
         self._lock = asyncio.Lock()
 
-    async def __call__(self, request: Request) -> Response:
+    async def answer(self, request: Request) -> Response:
         backend = Server.of(request).backend
         instance = backend.instance
         if time.monotonic() - self._taken > 1.0:
@@ -52,11 +54,18 @@ class Info:
         return Response(self._body, media_type="application/json")
 
 
+async def metrics(request: Request) -> Response:
+    """Prometheus' text form."""
+    return Response(Server.of(request).metrics.text(), media_type=METRICS_TYPE)
+
+
 async def infer(request: Request) -> Response:
     """``POST /infer/{model}``: a job that is waited for; a client that hangs up cancels it."""
     server = Server.of(request)
     output = checked_output(request.query_params.get("output"))
-    async with submitted(server, request, request.path_params["model"], who(request)) as job:
+    async with asked(request, request.path_params["model"]) as (prepared, form):
+        job = await server.board.run(prepared, user=who(request).name, folder=form.folder)
+    try:
         await _wait_or_hang_up(request, job)
         if job.state is State.CANCELLED:
             raise Refusal(CLIENT_CLOSED, "The job was cancelled.")
@@ -65,43 +74,38 @@ async def infer(request: Request) -> Response:
         assert job.result is not None
         result, job.result = job.result, None
         return reply(result, output)
-
-
-@contextlib.asynccontextmanager
-async def submitted(server: Server, request: Request, model: str, user: Who) -> AsyncIterator[Job]:
-    """A job for this request's form; forgotten (and cancelled when unfinished) at the end."""
-    job = await submit(server, request, model, user)
-    try:
-        yield job
     finally:
         server.board.forget(job)
 
 
-async def submit(server: Server, request: Request, model: str, user: Who) -> Job:
-    """Read the request's form and queue it.
+@contextlib.asynccontextmanager
+async def asked(request: Request, model: str) -> AsyncIterator[tuple[Inference, Form]]:
+    """This request's question, checked, and its form; its uploads are removed when the body fails.
 
     Raises:
         Refusal: 4xx or 503.
     """
+    server = Server.of(request)
     server.backend.check_ready()
     checks.checked_id(model, "model")
+    query = _query(request)
     try:
         form = await read_form(request, server.settings.state / "uploads")
     except ClientDisconnect as error:
         raise Refusal(CLIENT_CLOSED, "The client went away during its upload.") from error
     try:
-        prepared = await asyncio.to_thread(inference.prepare, server.backend, model, _query(request, form), form)
+        prepared = await asyncio.to_thread(inference.prepare, server.backend, model, query, form)
         if prepared.save_as is not None:
-            user.check(Role.ANNOTATOR)
+            who(request).check(Role.ANNOTATOR)
         for kind, path in prepared.uploads:
             await sandbox.check(kind, path, server.settings)
-        return await server.board.submit(prepared, user=user.name, folder=form.folder)
+        yield prepared, form
     except BaseException:
         await asyncio.to_thread(form.discard)
         raise
 
 
-def _query(request: Request, form: Form) -> dict[str, str]:
+def _query(request: Request) -> dict[str, str]:
     query: dict[str, Any] = dict(request.query_params)
     unknown = set(query) - {"image", "session_id", "output", "model"}
     if unknown:

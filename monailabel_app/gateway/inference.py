@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import mimetypes
+import shutil
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -81,11 +83,14 @@ def prepare(backend: Backend, model: str, query: Mapping[str, str], form: Form) 
     return Inference(model, task, request, image, save_as, tuple(uploads))
 
 
-def run(backend: Backend, inference: Inference, context: Context) -> Result:
+def run(backend: Backend, inference: Inference, context: Context, keep_in: Path | None) -> Result:
     """Call the task. Blocks: call it on a job's thread.
 
+    Arguments:
+        keep_in: folder the result's file is moved to, or None: it stays where the task put it.
+
     Raises:
-        Refusal: the task broke its contract.
+        whatever the task raises.
     """
     context.step(0.0, "starting")
     file, params = inference.task({**inference.request, "context": context})
@@ -95,6 +100,8 @@ def run(backend: Backend, inference: Inference, context: Context) -> Result:
         if inference.save_as is not None:
             info = {"model": inference.model, "params": result.params}
             backend.datastore.save_label(inference.image, str(file), inference.save_as, info)
+        if keep_in is not None:
+            result.file = Path(shutil.move(file, keep_in / f"{uuid.uuid4().hex}{''.join(Path(file).suffixes)}"))
     return result
 
 

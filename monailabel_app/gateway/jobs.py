@@ -82,7 +82,9 @@ class Job:
         self.finished: float | None = None
         self.result: Result | None = None
         self.error: Refusal | None = None
-        self.abandoned = False
+        self.text = ""  # the question, for the audit log's hash of it; never shown or stored
+        self.durable = False  # outlives its request, and is noted in the journal
+        self.abandoned = False  # nobody waits for its result any more
         self.context = Context(self._report)
         self.on_finish: list[Callable[[Job], None]] = []
         self._loop = asyncio.get_running_loop()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
+import re
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -11,14 +13,16 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from monailabel_app.gateway.access import who
-from monailabel_app.gateway.endpoints import submit
+from monailabel_app.gateway.endpoints import asked
 from monailabel_app.gateway.errors import Refusal
+from monailabel_app.gateway.forms import Form
 from monailabel_app.gateway.jobs import Job, State
 from monailabel_app.gateway.policy import Role
 from monailabel_app.gateway.replies import checked_output, reply
 from monailabel_app.gateway.server import Server
 
 _HEARTBEAT_SECONDS = 15.0
+_KEY = re.compile(r"[\x21-\x7e]{1,128}")
 
 
 def _job(request: Request) -> Job:
@@ -28,12 +32,36 @@ def _job(request: Request) -> Job:
 
 
 async def create(request: Request) -> Response:
-    """Queue a job: the query and form of ``/infer/{model}``, with `model` in the query. Answers 202 at once."""
+    """Queue a job: the query and form of ``/infer/{model}``, with `model` in the query. Answers 202 at once.
+
+    With an ``Idempotency-Key`` header a repeated submission answers 200 with the first one's job.
+    """
     server = Server.of(request)
     model = request.query_params.get("model", "")
-    job = await submit(server, request, model, who(request))
-    job.on_finish.append(server.board.keep)
-    return JSONResponse(job.to_wire(), status_code=202, headers={"Location": f"/radfind/jobs/{job.id}"})
+    key = request.headers.get("idempotency-key")
+    if key is not None and not _KEY.fullmatch(key):
+        raise Refusal(400, "The Idempotency-Key must be 1 to 128 printable characters without spaces.")
+    async with asked(request, model) as (prepared, form):
+        fingerprint = await asyncio.to_thread(_fingerprint, request, form) if key else ""
+        job, new = await server.board.submit(
+            prepared, user=who(request).name, folder=form.folder, idempotency=key, fingerprint=fingerprint
+        )
+    if not new:
+        await asyncio.to_thread(form.discard)
+    headers = {"Location": f"/radfind/jobs/{job.id}"}
+    return JSONResponse(job.to_wire(), status_code=202 if new else 200, headers=headers)
+
+
+def _fingerprint(request: Request, form: Form) -> str:
+    """The same for the same question: query, fields, and the uploaded bytes."""
+    digest = hashlib.sha256()
+    parts = [sorted(request.query_params.multi_items()), sorted(form.fields.items())]
+    digest.update(json.dumps(parts).encode())
+    for path in sorted(path for path in form.folder.rglob("*") if path.is_file()):
+        with path.open("rb") as file:
+            while chunk := file.read(1 << 20):
+                digest.update(chunk)
+    return digest.hexdigest()
 
 
 async def index(request: Request) -> Response:
@@ -69,7 +97,7 @@ async def _stream(job: Job) -> AsyncIterator[str]:
     pending: asyncio.Future[dict[str, Any]] | None = None
     try:
         while True:
-            pending = pending or asyncio.ensure_future(anext_(changes))
+            pending = pending or asyncio.ensure_future(_next(changes))
             done, _ = await asyncio.wait({pending}, timeout=_HEARTBEAT_SECONDS)
             if not done:
                 yield ": still here\n\n"
@@ -86,7 +114,7 @@ async def _stream(job: Job) -> AsyncIterator[str]:
             pending.cancel()
 
 
-async def anext_(iterator: AsyncIterator[dict[str, Any]]) -> dict[str, Any]:
+async def _next(iterator: AsyncIterator[dict[str, Any]]) -> dict[str, Any]:
     return await iterator.__anext__()
 
 

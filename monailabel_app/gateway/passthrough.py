@@ -14,6 +14,8 @@ from starlette.requests import Request
 from starlette.types import Message, Receive, Scope, Send
 
 from monailabel_app.gateway import checks
+from monailabel_app.gateway.access import who
+from monailabel_app.gateway.audit import AuditLog
 from monailabel_app.gateway.backend import Backend
 from monailabel_app.gateway.errors import Refusal, refusal_for
 from monailabel_app.gateway.faults import where
@@ -34,8 +36,9 @@ class Passthrough:
     Requests that change something run one at a time: MONAI Label's own code expects that.
     """
 
-    def __init__(self, backend: Backend, workers: int = 4) -> None:
+    def __init__(self, backend: Backend, audit: AuditLog, workers: int = 4) -> None:
         self._backend = backend
+        self._audit = audit
         self._readers = ThreadPoolExecutor(workers, thread_name_prefix="monailabel")
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="monailabel-write")
 
@@ -59,6 +62,8 @@ class Passthrough:
                 started = True
                 await send(message)
             error = await work
+            if request.method not in ("GET", "HEAD"):
+                self._note(request)
         finally:
             gone.set()
             while not channel.empty():  # frees a sender that waits for room
@@ -68,6 +73,12 @@ class Passthrough:
             if started:
                 raise error
             raise refusal_for(error) from error
+
+    def _note(self, request: Request) -> None:
+        query = request.query_params
+        target = query.get("image") or query.get("label") or query.get("id")
+        route = f"{request.method} {request.scope['radfind.rule'].route}"
+        self._audit.record("change", who=who(request).name, route=route, target=target, tag=query.get("tag"))
 
     def _check(self, request: Request) -> None:
         path = request.url.path

@@ -33,11 +33,13 @@ class Rule:
         role: the lowest role, or None: anyone.
         door: the door that must be open, if any.
         ours: the gateway answers it; otherwise MONAI Label does.
+        route: its name in logs and metrics, without ids.
     """
 
     role: Role | None
     door: str | None = None
     ours: bool = True
+    route: str = ""
 
 
 _SEGMENT = "[^/]+"
@@ -91,7 +93,14 @@ _TABLE: list[tuple[str, str, Rule]] = [
     ("POST", "/reload", Rule(Role.ADMIN, "reload", ours=False)),
     ("GET|POST", "/proxy/dicom/.+", Rule(Role.ADMIN, "proxy", ours=False)),
 ]
-_RULES = [(frozenset(methods.split("|")), re.compile(path), rule) for methods, path, rule in _TABLE]
+_RULES = [
+    (
+        frozenset(methods.split("|")),
+        re.compile(path),
+        dataclasses.replace(rule, route=path.replace(_SEGMENT, "*").replace("\\", "").replace("?", "")),
+    )
+    for methods, path, rule in _TABLE
+]
 
 
 def rule_for(method: str, path: str) -> Rule | None:

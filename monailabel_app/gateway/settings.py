@@ -6,9 +6,10 @@ import dataclasses
 import hashlib
 import ipaddress
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from monailabel_app.gateway.oidc import OidcSettings
 from monailabel_app.gateway.policy import DOORS
 from radfind.errors import InputError
 
@@ -30,6 +31,9 @@ class Settings:
         allow_anonymous: listen beyond this machine without login.
         max_body: largest request body, bytes.
         result_seconds: how long a job's result is kept.
+        rate: requests per second one caller may make, in the long run.
+        oidc: the login service, if any.
+        trusted_proxies: addresses whose X-Forwarded-For is believed, comma-separated.
         decode_memory: address space of the child that decodes an upload, bytes.
     """
 
@@ -48,6 +52,9 @@ class Settings:
     max_body: int = 4 << 30
     result_seconds: float = 3600.0
     decode_memory: int = 6 << 30
+    rate: float = 200.0
+    oidc: OidcSettings | None = None
+    trusted_proxies: str = "127.0.0.1"
 
     def __post_init__(self) -> None:
         unknown = self.open_doors - set(DOORS)
@@ -85,6 +92,21 @@ class Settings:
                 f"Refusing to listen on {self.host} without login: anyone on the network could read and change labels. "
                 "Make a token with 'radfind token create', set up OpenID Connect, or add --allow-anonymous."
             )
+
+
+def parsed_slots(texts: Sequence[str]) -> dict[str, int]:
+    """``["builtin=2", "cuda:0=1"]`` as a mapping.
+
+    Raises:
+        InputError: one is not NAME=COUNT.
+    """
+    slots = {}
+    for text in texts:
+        name, _, count = text.rpartition("=")
+        if not name or not count.isdecimal() or not 1 <= int(count) <= 64:
+            raise InputError(f"--slots takes NAME=COUNT with a count from 1 to 64, e.g. builtin=2, not {text!r}.")
+        slots[name] = int(count)
+    return slots
 
 
 def default_state(studies: str) -> Path:

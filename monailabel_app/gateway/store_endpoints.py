@@ -53,6 +53,7 @@ async def put_image(request: Request) -> Response:
             image = await asyncio.to_thread(datastore.add_image, image, str(path), info)
     finally:
         await asyncio.to_thread(form.discard)
+    server.audit.record("image_added", who=who(request).name, series=image)
     return JSONResponse({"image": image})
 
 
@@ -77,7 +78,9 @@ async def put_label(request: Request) -> Response:
             reply = backend.instance.on_save_label(image, label) or {}
             return {**reply, "image": image, "label": label}
 
-        return JSONResponse(await asyncio.to_thread(save))
+        answer = await asyncio.to_thread(save)
+        server.audit.record("label_saved", who=who(request).name, series=image, tag=tag)
+        return JSONResponse(answer)
     finally:
         await asyncio.to_thread(form.discard)
 
@@ -100,6 +103,7 @@ async def put_session(request: Request) -> Response:
         name, info = await asyncio.to_thread(add)
     finally:
         await asyncio.to_thread(form.discard)
+    server.audit.record("session_made", who=who(request).name)
     return JSONResponse({"session_id": name, "session_info": info.to_json()})
 
 

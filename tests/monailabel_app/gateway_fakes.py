@@ -129,9 +129,8 @@ def fake_application(seen: list[dict[str, Any]]) -> Starlette:
 class Live:
     """A gateway that runs, and what is behind it."""
 
-    def __init__(self, url: str, instance: FakeInstance, seen: list[dict[str, Any]], app: Starlette) -> None:
-        self.url, self.instance, self.seen, self.app = url, instance, seen, app
-        self.state = app.state.server.settings.state
+    def __init__(self, url: str, instance: FakeInstance, seen: list[dict[str, Any]], state: Path) -> None:
+        self.url, self.instance, self.seen, self.state = url, instance, seen, state
 
 
 @contextlib.contextmanager
@@ -165,7 +164,7 @@ def live(
     port = server.servers[0].sockets[0].getsockname()[1]
     scheme = "https" if config.is_ssl else "http"
     try:
-        yield Live(f"{scheme}://127.0.0.1:{port}", instance, seen, app)
+        yield Live(f"{scheme}://127.0.0.1:{port}", instance, seen, settings.state)
     finally:
         server.should_exit = True
         thread.join(15)

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from radfind.cli import ask, inspect, run
+from radfind.cli import admin, ask, inspect, run
 
 app = typer.Typer(
     name="radfind",
@@ -20,6 +20,7 @@ app = typer.Typer(
 ask.register(app)
 inspect.register(app)
 run.register(app)
+admin.register(app)
 
 
 def main() -> None:
