@@ -133,3 +133,29 @@ def test_pages_without_findings_or_images(tmp_path: Path) -> None:
     write_gallery(path, s.phantom.volume, "nothing known here", [])
     page = Page(path.read_text(encoding="utf-8"))
     assert page.report == "nothing known here" and not page.all("article")
+
+
+def test_two_findings_of_one_sentence_keep_their_own_colours(tmp_path: Path) -> None:
+    s = sample()
+    text = "Nodule and effusion."
+    whole = Span(0, len(text), text)
+    pair = []
+    for words, answer, verdict in (("Nodule", "yes", s.verdicts[0]), ("effusion", "no", s.verdicts[1])):
+        assert verdict.finding is not None
+        start = text.index(words)
+        finding = dataclasses.replace(verdict.finding, span=Span(start, start + len(words), words), sentence=whole)
+        pair.append(Verdict(whole, answer, 0.9, "", "supported", finding))  # type: ignore[arg-type]
+    path = tmp_path / "pair.html"
+    write_gallery(path, s.phantom.volume, text, pair)
+    html = path.read_text(encoding="utf-8")
+    runs = re.findall(r'<a class="(\w+)(?: strong)?" href="#finding-(\d)">([^<]+)</a>', html)
+    assert runs == [("yes", "1", "Nodule"), ("no", "2", " and "), ("no", "2", "effusion"), ("no", "2", ".")]
+
+
+def test_dicom_names_and_dates_are_made_readable(tmp_path: Path) -> None:
+    s = sample()
+    volume = dataclasses.replace(s.phantom.volume, header={"PatientName": "Doe^Jane", "StudyDate": "20240309"})
+    path = tmp_path / "names.html"
+    write_gallery(path, volume, s.text, ())
+    html = path.read_text(encoding="utf-8")
+    assert "Doe Jane" in html and "2024-03-09" in html

@@ -125,7 +125,7 @@ def write_gallery(
 
 def _facts(volume: Volume) -> list[tuple[str, str]]:
     geometry = volume.geometry
-    facts = [(label, volume.header[key]) for key, label in _FACTS if volume.header.get(key)]
+    facts = [(label, _readable(key, volume.header[key])) for key, label in _FACTS if volume.header.get(key)]
     if not volume.header and volume.name:
         facts.append(("Name", volume.name))
     k, j, i = geometry.shape
@@ -133,6 +133,15 @@ def _facts(volume: Volume) -> list[tuple[str, str]]:
     facts.append(("Image", f"{volume.modality}, {k} slices of {i} × {j}"))
     facts.append(("Voxel", f"{di:.2f} × {dj:.2f} × {dk:.2f} mm"))
     return facts
+
+
+def _readable(keyword: str, value: str) -> str:
+    """DICOM person names without carets, dates with dashes (PS3.5 6.2)."""
+    if keyword == "PatientName":
+        return " ".join(part for part in value.split("=")[0].split("^") if part) or value
+    if keyword.endswith("Date") and len(value) == 8 and value.isdigit():
+        return f"{value[:4]}-{value[4:6]}-{value[6:]}"
+    return value
 
 
 def _notes(volume: Volume, ranking: Ranking | None, segmentation: Segmentation | None) -> list[str]:
@@ -148,15 +157,24 @@ def _notes(volume: Volume, ranking: Ranking | None, segmentation: Segmentation |
 def _runs(text: str, verdicts: Sequence[Verdict]) -> list[dict[str, Any]]:
     """The text cut where highlighting changes: {text, number, answer, strong}; `number` is None for plain text.
 
-    Where statements overlap the shorter one shows, since it says more precisely what was judged.
+    Where statements overlap the shorter one shows, since it says more precisely what was judged, and of equal ones
+    the less reassuring; the words that name a finding always show that finding's own answer.
     """
     owner = np.full(len(text), -1)
     strong = np.zeros(len(text), bool)
-    for index in sorted(range(len(verdicts)), key=lambda n: verdicts[n].statement.start - verdicts[n].statement.stop):
-        verdict = verdicts[index]
-        owner[verdict.statement.start : verdict.statement.stop] = index
-        if verdict.finding is not None:
-            strong[verdict.finding.span.start : verdict.finding.span.stop] = True
+    severity = ("yes", "maybe", "no")
+
+    def weight(n: int) -> tuple[int, int]:
+        return verdicts[n].statement.start - verdicts[n].statement.stop, severity.index(verdicts[n].answer)
+
+    order = sorted(range(len(verdicts)), key=weight)  # what shows is painted last
+    for index in order:
+        owner[verdicts[index].statement.start : verdicts[index].statement.stop] = index
+    for index in order:
+        finding = verdicts[index].finding
+        if finding is not None:
+            owner[finding.span.start : finding.span.stop] = index
+            strong[finding.span.start : finding.span.stop] = True
     runs: list[dict[str, Any]] = []
     cuts = np.flatnonzero((np.diff(owner) != 0) | (np.diff(strong.astype(int)) != 0)) + 1
     for start, stop in zip([0, *cuts], [*cuts, len(text)], strict=True):

@@ -12,6 +12,9 @@ from radfind.phantom.lesions import FOCAL, PLEURAL
 from radfind.phantom.shapes import Field
 from radfind.phantom.view import View
 
+# Width in mm over which infiltrates fade into the lung around them.
+_SOFT_EDGE = {"consolidation": 5.0, "ground_glass_opacity": 6.0, "ground_glass_nodule": 1.5, "part_solid_nodule": 1.5}
+
 
 def coverage(distance: Field, width: float) -> Field:
     """Share of a voxel of `width` mm that lies inside a surface at signed `distance`."""
@@ -126,8 +129,13 @@ def _lesion(view: View, number: int, width: float, hu: Field, texture: Field) ->
     box, distance = found
     part = hu[box]
     share = coverage(distance, width)
+    softness = _SOFT_EDGE.get(lesion.spec.kind)
+    if softness is not None:  # an ill-defined margin, but sharp where lung or lobe ends
+        uncut = view.uncut(number)
+        border = coverage(np.where(distance > uncut, distance, -1e3), width)
+        share = border * coverage(uncut + 0.25 * softness * texture[box], max(softness, width))
     ground_glass = lesion.spec.kind in ("ground_glass_nodule", "ground_glass_opacity", "part_solid_nodule")
-    value = lesion.hu + (25 if ground_glass else 4) * texture[box]
+    value = lesion.hu + (25 if ground_glass else 12 if softness else 4) * texture[box]
     # Ground glass veils what lies under it: vessels stay visible.
     over(part, share, np.maximum(part, value) if ground_glass else value)
     if lesion.core is not None:

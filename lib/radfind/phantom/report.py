@@ -138,7 +138,7 @@ def _sentence(
         return f"{side.capitalize()} pneumothorax.", f"{_SIDE[side]}侧气胸。"
     place, place_zh = f"in the {side} {lobe} lobe", f"{_SIDE[side]}肺{_LOBE[str(lobe)]}"
     if kind == "consolidation":
-        return f"Consolidation with air bronchograms {place}.", f"{place_zh}实变，内见支气管充气征。"
+        return f"Consolidation {place}.", f"{place_zh}实变。"
     if kind == "ground_glass_opacity":
         return f"Patchy ground-glass opacities {place}.", f"{place_zh}见斑片状磨玻璃影。"
     if kind == "atelectasis":

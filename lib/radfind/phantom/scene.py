@@ -182,7 +182,11 @@ class Scene:
             self.lesions.append(Lesion(spec, side, lobe, diameter, (blob,), spicules, density, core))
             return
         if spec.kind == "consolidation":
-            blobs = [make_blob(rng, where, diameter, roughness=0.08)]
+            spread = 0.25 * diameter
+            blobs = [make_blob(rng, where, diameter * 0.7, roughness=0.1)] + [
+                make_blob(rng, where + spread * _ball(rng), diameter * rng.uniform(0.35, 0.6), roughness=0.12)
+                for _ in range(int(rng.integers(4, 8)))
+            ]
         elif spec.kind == "atelectasis":
             plate = make_blob(rng, where, diameter, roughness=0.02)
             tilt = np.linalg.qr(np.eye(3) + 0.25 * rng.standard_normal((3, 3)))[0]

@@ -25,7 +25,7 @@ class View:
         self.geometry = geometry
         self._fields: dict[str, Field] = {}
         self._tubes: dict[str, Field] = {}
-        self._lesions: dict[int, tuple[Box, Field] | None] = {}
+        self._lesions: dict[int, tuple[Box, Field, Field] | None] = {}
 
     def field(self, name: str) -> Field:
         """Distance to a structure kept as a template field (do not change the array)."""
@@ -73,28 +73,39 @@ class View:
 
     def lesion(self, number: int) -> tuple[Box, Field] | None:
         """Distance to a lesion (0-based) in the box that holds it, or None when the grid misses it."""
+        found = self._cached(number)
+        return None if found is None else (found[0], found[1])
+
+    def uncut(self, number: int) -> Field:
+        """As `lesion`, but not cut by the lung and the lobe; only where `lesion` is not None."""
+        found = self._cached(number)
+        assert found is not None
+        return found[2]
+
+    def _cached(self, number: int) -> tuple[Box, Field, Field] | None:
         if number not in self._lesions:
             self._lesions[number] = self._lesion(self.scene.lesions[number])
         return self._lesions[number]
 
-    def _lesion(self, lesion: Lesion) -> tuple[Box, Field] | None:
+    def _lesion(self, lesion: Lesion) -> tuple[Box, Field, Field] | None:
         if lesion.spec.kind in PLEURAL:
             k, j, i = self.geometry.shape
-            return (slice(0, k), slice(0, j), slice(0, i)), self.field(f"{lesion.spec.kind}_{lesion.side}")
+            layer = self.field(f"{lesion.spec.kind}_{lesion.side}")
+            return (slice(0, k), slice(0, j), slice(0, i)), layer, layer
         low = np.min([b.centre - b.reach for b in lesion.blobs], axis=0) - 3
         high = np.max([b.centre + b.reach for b in lesion.blobs], axis=0) + 3
         box = box_slices(self.geometry, low, high)
         if box is None:
             return None
         part = sub_geometry(self.geometry, box)
-        distance = np.full(part.shape, FAR, np.float32)
+        uncut = np.full(part.shape, FAR, np.float32)
         for blob in lesion.blobs:
             inner = box_slices(part, blob.centre - blob.reach - 3, blob.centre + blob.reach + 3)
             if inner is not None:
                 points = coordinates(sub_geometry(part, inner))
-                distance[inner] = np.minimum(distance[inner], blob.distance(points))
+                uncut[inner] = np.minimum(uncut[inner], blob.distance(points))
         local = View(self.scene, part)
-        distance = np.maximum(distance, local.field(f"lung_{lesion.side}"))
+        distance = np.maximum(uncut, local.field(f"lung_{lesion.side}"))
         if lesion.cut_lobe:
             distance = np.maximum(distance, local.lobe(lesion.side, str(lesion.lobe)))
-        return box, distance
+        return box, distance, uncut
