@@ -40,7 +40,7 @@ def run_demo(dicom: Path | None, report: Path | None, output: Path) -> None:
         scan, text = dicom, _report_text(report)
     volume = radfind.load(scan)
     print("2/4  Starting the MONAI Label server on loopback (it takes up to a minute to load)")
-    with _server(scan if scan.is_dir() else scan.parent, output / "server.log") as client:
+    with _server(_studies(scan, output), output / "server.log") as client:
         image = _image_of(client, volume, scan)
         print("3/4  Asking: segment, rank, verify")
         files = {name: output / name for name in ("segmentation.seg.nrrd", "bookmarks.mrk.json")}
@@ -81,6 +81,19 @@ def _synthetic(folder: Path) -> tuple[Path, str]:
     write_dicom(phantom.volume, scan)
     (folder / "report.txt").write_text(f"{phantom.report_en}\n\n{phantom.report_zh}\n", encoding="utf-8")
     return scan, f"{phantom.report_en}\n\n{phantom.report_zh}\n"
+
+
+def _studies(scan: Path, output: Path) -> Path:
+    """The folder to serve: the scan's own, or one that holds a link to the file and nothing else."""
+    if scan.is_dir():
+        return scan
+    if scan.suffix.lower() == ".zip":
+        raise InputError(f"The demo serves a folder: unpack {scan} and give the folder.")
+    folder = output / "studies"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    (folder / scan.name).symlink_to(scan.resolve())
+    return folder
 
 
 def _report_text(file: Path) -> str:
