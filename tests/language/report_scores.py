@@ -38,7 +38,7 @@ class Score:
     hits: int = 0
     false: int = 0
     missed: int = 0
-    errors: list[str] = dataclasses.field(default_factory=list)
+    errors: list[str] = dataclasses.field(default_factory=list, repr=False)
 
     @property
     def precision(self) -> float:
@@ -49,7 +49,8 @@ class Score:
         return self.hits / max(1, self.hits + self.missed)
 
     def __str__(self) -> str:
-        return f"precision {self.precision:.3f} recall {self.recall:.3f} ({self.hits} hits, {self.false} false, {self.missed} missed)"
+        counts = f"{self.hits} hits, {self.false} false, {self.missed} missed"
+        return f"precision {self.precision:.3f} recall {self.recall:.3f} ({counts})"
 
 
 @dataclasses.dataclass
@@ -143,8 +144,9 @@ def _predicted(
         size = finding.sizes_mm
         bound = finding.size_range_mm
         # "up to 18 mm" is a labelled size; a word like "millimetric" is not
-        if not size and bound and bound[1] < float("inf") and any(mark.isdigit() for mark in finding.sentence.text):
-            size = (bound[1],) if "millimet" not in finding.sentence.text.lower() else ()
+        worded = bound == (0.0, 10.0) and "illimet" in finding.sentence.text
+        if not size and bound and bound[1] < float("inf") and not worded:
+            size = (bound[1],)
         if size and size not in claims.sizes:
             claims.sizes.append(size)
         claims.words.append(finding.sentence.text)
@@ -185,7 +187,10 @@ def _score_sides(name: str, presence: str, label: Claims, found: Claims, score: 
 def _score_sizes(name: str, label: Claims, found: Claims, score: Score) -> None:
     left = list(label.sizes)
     for size in found.sizes:
-        same = next((s for s in left if len(s) == len(size) and all(abs(a - b) <= 0.5 for a, b in zip(s, size))), None)
+        same = next(
+            (s for s in left if len(s) == len(size) and all(abs(a - b) <= 0.5 for a, b in zip(s, size, strict=True))),
+            None,
+        )
         if same is None:
             score.false += 1
         else:

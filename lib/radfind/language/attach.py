@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import re
 from collections.abc import Callable, Sequence
 
@@ -99,9 +100,8 @@ def attach_places(
             if fronted and not _sided(claim.words):
                 claim.words = [*fronted, *(word for word in claim.words if word not in fronted)]
         if chinese and previous is not None and not here and not waiting:
-            if _ACCOMPANYING.match(folded[clause.start : clause.stop]):
-                for claim in inside:
-                    claim.words = list(previous.words)
+            for claim in inside if _ACCOMPANYING.match(folded[clause.start : clause.stop]) else ():
+                claim.words = list(previous.words)
         waiting = [] if chinese else waiting
         if first.words or not chinese:
             previous = inside[-1]
@@ -178,7 +178,7 @@ def _attach_in_clause(
                 if w.kind == "anatomy" and not w.side and w.concept and not w.concept.id.startswith(("left_", "right_"))
             ] + mine
         claim.words = sorted(mine, key=lambda word: (word.start, word.stop))
-    for earlier, claim in zip(claims, claims[1:], strict=False):
+    for earlier, claim in itertools.pairwise(claims):
         if claim.describes and not earlier.words:  # "nodules, some of them calcified, in both lungs"
             earlier.words = list(claim.words)
 
@@ -241,6 +241,7 @@ def attach_sizes(folded: str, claims: Sequence[Claim], sizes: Sequence[Size], or
                 or (before is None and _MEASURED_ORGAN.search(folded[organ.stop : size.start]))
             )
             if about_organ:
+                left.append(size)
                 continue
             claim = before
         if claim is None:
@@ -317,7 +318,7 @@ def attach_references(claims: Sequence[Claim], references: Sequence[ImageReferen
 
 def share_with_brackets(folded: str, claims: Sequence[Claim]) -> None:
     """ "a 6 mm lesion in the left kidney (cyst?)": what stands in brackets is the same thing at the same place."""
-    for earlier, claim in zip(claims, claims[1:], strict=False):
+    for earlier, claim in itertools.pairwise(claims):
         if not re.search(r"\(\s*(?:[a-z-]+\s)?\Z", folded[max(0, claim.start - 14) : claim.start]):
             continue
         if not claim.sizes:
@@ -326,6 +327,7 @@ def share_with_brackets(folded: str, claims: Sequence[Claim]) -> None:
             claim.words = sorted({*earlier.words, *claim.words}, key=lambda word: (word.start, word.stop))
 
 
+_LISTED = re.compile(r"\s*(?:in (?:diameter|size)\s?)?(?:,|、|/)?\s*(?:and|及|和|与)?\s*(?:approximately |about |约)?")
 _LARGEST = re.compile(
     r"largest|larger|biggest|smallest|smaller|maxim|greatest|longest|up to|short|最大|较大|大者|最小|分别"
 )
@@ -339,12 +341,16 @@ def lesions(claim: Claim, folded: str) -> list[tuple[list[PlaceWord], list[Size]
     """
     whole = [(claim.words, claim.sizes)]
     exact = sorted((size for size in claim.sizes if size.mm), key=lambda size: size.start)
-    behind = [size for size in exact if size.start >= claim.start]
+    close = claim.start - 60  # "4.5 cm thick effusion on the right and 4 cm on the left"
+    behind = [size for size in exact if size.start >= close]
     if claim.presence == "absent" or len(behind) < 2 or len(behind) != len(exact):
         return whole
     between = folded[claim.start : behind[-1].start]
     shared = [word for word in claim.words if word.start < claim.start]
     later = [word for word in claim.words if word.start >= claim.start]
+    # one list only when nothing but the first size stands before the name
+    if any(size.start < claim.start for size in behind[1:]):
+        return whole
     first_size, last_size = behind[0], behind[-1]
     if later and any(first_size.stop <= word.start < last_size.start for word in later):
         size_first = not any(claim.start <= word.start < first_size.start for word in later)
@@ -355,11 +361,16 @@ def lesions(claim: Claim, folded: str) -> list[tuple[list[PlaceWord], list[Size]
             else:
                 low, high = (behind[index - 1].start if index else claim.start), size.start
             groups.append([word for word in later if low <= word.start < high])
+        for index in range(len(groups) - 2, -1, -1) if size_first else ():
+            groups[index] = groups[index] or groups[index + 1]  # "10 mm and 6.7 mm in the left upper lobe"
         if all(groups):
             return [
                 ([*([] if _sided(group) else shared), *group], [size])
                 for group, size in zip(groups, behind, strict=True)
             ]
-    if claim.count == len(behind) and (not _LARGEST.search(between) or "分别" in between):
+    listed = claim.multiple and all(
+        _LISTED.fullmatch(folded[one.stop : other.start]) for one, other in itertools.pairwise(behind)
+    )
+    if (listed or claim.count == len(behind)) and (not _LARGEST.search(between) or "分别" in between):
         return [(claim.words, [size]) for size in behind]
     return whole

@@ -33,7 +33,10 @@ _GENERAL: tuple[tuple[str, str], ...] = (
         "wall_thickening",
         r"increase(?:d|s)? (?:in )?(?:[a-z]+ ){0,3}(?:wall )?thickness|(?:wall )?thickness(?:es)? increases?",
     ),
-    ("dilatation", r"dilatations?|dilation|dilated|ectatic|ectasia|widened|widening|aneurysmatic|扩张|增宽"),
+    (
+        "dilatation",
+        r"(?:wider|larger|greater) than (?:the )?normal|above (?:the )?normal|dilatations?|dilation|dilated|ectatic|ectasia|widened|widening|aneurysmatic|扩张|增宽",
+    ),
     ("stenosis", r"narrowed|narrowing|stenotic|狭窄|变窄"),
 )
 # Size words that name a finding only together with an organ: "lymph nodes are not enlarged", "心影增大".
@@ -172,6 +175,11 @@ def _spread(
         kind = change.lastgroup or ""
         if kind.startswith("general"):
             concept: Concept | None = lexicon.get(_GENERAL[int(kind.removeprefix("general"))][0])
+            fitting = any(
+                lexicon.specialise(lexicon.get("dilatation"), organ.concept).id != "dilatation" for organ in organs
+            )
+            if change.group().endswith("normal") and not fitting:
+                continue  # what is wider than normal must be something that can dilate
         else:
             concept = _enlarged(folded, change, organs, kind == "pathological", lexicon)
         if concept is not None:

@@ -51,6 +51,8 @@ _DIAGNOSES = (
     ),
     *("appendicitis", "cholecystitis", "osteomyelitis", "renal_cell_carcinoma", "hepatocellular_carcinoma"),
 )
+# Findings whose size is the width of the organ they are told of.
+_WIDENINGS = ("dilatation", "aneurysm")
 # Words so general that a kind of them in the same clause takes their place.
 _VAGUE = frozenset(["pulmonary_opacity", "lesion"])
 # General changes that, told of several organs, are one finding in each; and findings that have one organ even where the
@@ -62,7 +64,7 @@ _MOST_SUGGESTIONS = 20
 _MOST_WORDS = 300
 
 _GOES_ON = re.compile(
-    r"\s*(?:-\s*)?(?:it|its|this|these|they|their|the (?:lesion|nodule|mass|largest|larger|biggest|former|latter|one|described)|largest|measur|size|dimension|diameter|margin|border"
+    r"\s*(?:-\s*)?(?:(?:on|in) the (?:left|right),? it\b|it|its|this|these|they|their|the (?:lesion|nodule|mass|largest|larger|biggest|former|latter|one|described)|largest|measur|size|dimension|diameter|margin|border"
     r"|approximately|about|with|showing|located|see |\(|series|ser\b|se\b|image|ima?g?\b|[0-9]"
     r"|其|该|此|大者|较大|最大|大小|直径|长径|边界|边缘|形态|密度|约|位于|内|序列|图|见于|第|伴)"
 )
@@ -108,6 +110,7 @@ class _Reader:
         self.references = references_in(text, self.folded)
         self.reference_starts = [r.span.start for r in self.references if r.span is not None]
         self.findings: list[Finding] = []
+        self.measures: list[tuple[Concept, tuple[float, ...]]] = []
         self.unread: list[Span] = []
         self.last: tuple[int, ...] = ()
         self.seen_regions = {region for match in self.matches for region in match.concept.region}
@@ -123,6 +126,7 @@ class _Reader:
             self.last = ()
             for sentence in sentences(self.folded, section.piece.start, section.piece.stop):
                 self._read_sentence(sentence, section.name)
+        self.findings = [whole for finding in self.findings for whole in self._with_measures(finding)]
         return Reading(
             text=self.text,
             findings=tuple(self.findings),
@@ -163,16 +167,16 @@ class _Reader:
         parts = clauses(folded, sentence, spans, chinese)
         claims = [claim for mention in named if (claim := self._claim(mention, parts, cues, spans))]
         attach.attach_places(folded, parts, claims, words, chinese, self._fits)
-        attach.attach_sizes(folded, claims, sizes, [Piece(o.span.start, o.span.stop) for o in organs])
+        left = attach.attach_sizes(folded, claims, sizes, [Piece(o.span.start, o.span.stop) for o in organs])
+        self._note_measures(organs, left)
         said = [a for a in attributes if self._holds(a.start, a.stop, parts, cues, spans)]
         attach.attach_attributes(folded, claims, said)
         attach.attach_counts(folded, claims, find_counts(folded, sentence.start, sentence.stop))
         attach.attach_references(claims, references)
         attach.share_with_brackets(folded, claims)
         first = len(self.findings)
-        for claim in claims:
-            if not self._said_better(claim, claims):
-                self._add(claim, sentence, section)
+        for claim in self._without_vague(claims):
+            self._add(claim, sentence, section)
         self.last = tuple(range(first, len(self.findings))) or self.last
 
     def _claim(self, mention: Mention, parts: Sequence[Piece], cues: Sequence, spans: Sequence[Piece]) -> Claim | None:
@@ -189,20 +193,32 @@ class _Reader:
         claim.multiple = _plural(self.folded[mention.start : mention.stop], mention.concept)
         return claim
 
-    def _said_better(self, claim: Claim, claims: Sequence[Claim]) -> bool:
-        """ "increased density compatible with consolidation": the special word says what the general one meant."""
-        return (
-            claim.concept.id in _VAGUE
-            and claim.presence != "absent"
-            and any(
-                other is not claim
+    def _without_vague(self, claims: Sequence[Claim]) -> list[Claim]:
+        """ "increased density compatible with consolidation", "hypodense non-specific lesion, 17 mm": the special word
+        says what the general one meant, and takes over what was told of it."""
+        kept = []
+        for claim in claims:
+            better = [
+                other
+                for other in claims
+                if claim.concept.id in _VAGUE
+                and claim.presence != "absent"
                 and other.concept is not claim.concept
                 and other.clause == claim.clause
                 and other.presence == claim.presence
                 and self.lexicon.is_a(other.concept, claim.concept.id)
-                for other in claims
-            )
-        )
+            ]
+            if not better:
+                kept.append(claim)
+                continue
+            special = min(better, key=lambda other: abs(other.start - claim.start))
+            special.sizes = special.sizes or claim.sizes
+            special.words = special.words or claim.words
+            special.references = special.references or claim.references
+            special.count = special.count or claim.count
+            special.multiple = special.multiple or claim.multiple
+            special.attributes = list(dict.fromkeys((*special.attributes, *claim.attributes)))
+        return kept
 
     def _holds(self, start: int, stop: int, parts: Sequence[Piece], cues: Sequence, spans: Sequence[Piece]) -> bool:
         """Whether an attribute is claimed, not denied."""
@@ -221,7 +237,9 @@ class _Reader:
         for words, sizes in lesions(claim, self.folded):
             place = place_of(words, self.folded, self.lexicon)
             exact = [size.mm for size in sizes if size.mm]
-            ranges = [size.range_mm for size in sizes if size.range_mm]
+            # "millimetric nodules up to 6 mm": the number says more than the word
+            ranged = sorted(sizes, key=lambda size: not self.folded[size.start : size.stop][:1].isdigit())
+            ranges = [size.range_mm for size in ranged if size.range_mm]
             several = sizes is not claim.sizes
             for concept in self._specials(claim.concept, place, claim.attributes):
                 self.findings.append(
@@ -248,6 +266,33 @@ class _Reader:
         """Whether an organ is part of a finding's name ("pleural or pericardial effusion"), so no place of its neighbours."""
         holders = [mention for mention in named if mention.start <= word.start and word.stop <= mention.stop]
         return word.kind == "anatomy" and bool(holders) and not any(self._fits(m.concept, word) for m in holders)
+
+    def _note_measures(self, organs: Sequence[Match], sizes: Sequence[Size]) -> None:
+        """Keeps the width of an organ ("the ascending aorta measures 38 mm") for a dilatation told elsewhere."""
+        for size in sizes:
+            before = [organ for organ in organs if organ.span.stop <= size.start and size.start - organ.span.stop < 60]
+            if before and size.mm:
+                self.measures.append((before[-1].concept, size.mm))
+
+    def _with_measures(self, finding: Finding) -> list[Finding]:
+        """The finding with the width of its organ; one for each part where several parts were measured."""
+        if finding.sizes_mm or finding.size_range_mm or finding.presence == "absent":
+            return [finding]
+        sites = finding.place.sites
+        fitting = {
+            (organ.id, mm): organ
+            for organ, mm in self.measures
+            if any(self.lexicon.specialise(self.lexicon.get(id), organ) is finding.concept for id in _WIDENINGS)
+            and (not sites or any(self.lexicon.is_a(organ, s.id) or self.lexicon.is_a(s, organ.id) for s in sites))
+        }
+        return [
+            dataclasses.replace(
+                finding,
+                sizes_mm=mm,
+                place=dataclasses.replace(finding.place, sites=tuple(dict.fromkeys((organ, *sites)))),
+            )
+            for (_, mm), organ in fitting.items()
+        ] or [finding]
 
     def _specials(self, concept: Concept, place: Place, attributes: Sequence[str]) -> list[Concept]:
         """The most special concepts that sites and texture allow; several where a general change is told of several
@@ -288,6 +333,7 @@ class _Reader:
             self._anatomy_findings(sentence, section, organs)
             self.last = tuple(range(first, len(self.findings)))
             return
+        self._note_measures(organs, [size for size in sizes if size.role == "lesion"])
         kinds = {cue.kind for cue in find_cues(self.folded, sentence.start, sentence.stop)}
         if section in ("history", "technique") or "normal" in kinds or _RECOMMENDS.search(words):
             return

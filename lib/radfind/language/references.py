@@ -37,7 +37,7 @@ _PATTERNS = tuple(
         # image 42 of series 3 · image 42 (series 3): before the next form, which would take "series 3 image 7" out of a list
         rf"{_IMAGE}{_LIST}\s*(?:of|in|on|from|at|\()\s*(?:the\s)?\s*{_SERIES}(?P<series>{_NUMBER})(?![0-9])",
         # series 3 image 42 · se4/im120 · ser. 5, img. 66 · 序列3图像42 · 序列3第42层
-        rf"{_SERIES}(?P<series>{_NUMBER})(?![0-9.]){_BETWEEN}(?:{_IMAGE}|第\s*){_LIST}\s*(?:层面?|幅|张)?",
+        rf"{_SERIES}(?P<series>{_NUMBER})(?![0-9.]){_BETWEEN}(?:{_IMAGE}|section\s|第\s*){_LIST}\s*(?:层面?|幅|张)?",
         # 第3序列第42幅图像 · 3号序列图像42
         rf"(?:第\s*)?(?P<series>{_NUMBER})\s*号?\s*(?:序列|系列)\s*,?\s*(?:的)?(?:第|{_IMAGE})\s*{_LIST}\s*(?:层面?|幅|张)?(?:图像)?",
         # image 42, series 3

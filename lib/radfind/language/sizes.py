@@ -59,16 +59,19 @@ _PREVIOUS_AFTER = re.compile(
 _PREVIOUS_LATER = re.compile(r"\b(?:previous|prior|last|former|old)\s(?:[a-z]+\s){0,2}(?:exam|study|scan|ct|review|mr)")
 _STILL_THERE = re.compile(r"\b(?:also|stable|unchanged|same|similar|compared|current|now)\b|相仿|现")
 _TECHNIQUE_BEFORE = re.compile(
-    r"(?:(?:slice|section|collimation|reconstruction|sectional|cut|axial)s?(?:[- ](?:thickness|thick|interval|increment|spacing|gap))?"
-    r"|thickness|collimation|increment|层厚|层间距|层距|间隔|间距|准直)(?:\s(?:of|was|is|with|at|about|a|in|section|slice|between))*\s*[:=为约]?\s*\Z"
+    r"(?:(?:slice|section|collimation|reconstruction|sectional|cut|axial)s?"
+    r"(?:[- ](?:thickness|thick|interval|increment|spacing|gap))?"
+    r"|(?:\A|[.;:]\s?)(?:thickness)|collimation|increment|层厚|层间距|层距|间隔|准直)"
+    r"(?:\s(?:of|was|is|with|at|about|a|in|section|slice|between))*\s*[:=为约]?\s*\Z"
 )
 _TECHNIQUE_AFTER = re.compile(
     r"[- ]?(?:(?:thick|thin)[- ])?(?:(?:non-?contrast|axial|contiguous|contrast)[- ])?(?:slices?|sections?|collimation|reconstructions?|cuts?|intervals?|层厚|薄层|层|间隔)(?![a-z])"
     r"|[- ]?thick(?:\s(?:non|axial|images|scan|section|slice|multi|cross))"
 )
-_DISTANCE_BEFORE = re.compile(r"(?:distance|距|相距|located|lies|at a depth|deep)\D{0,14}\Z")
+_DISTANCE_BEFORE = re.compile(r"(?:distance|距|相距)\D{0,14}\Z|(?:at a depth of|deep)\s(?:about |approximately )?\Z")
 _DISTANCE_AFTER = re.compile(
-    r"\s*(?:(?:away|apart|distant|distal|proximal|above|below|beneath|cranial|caudal|superior|inferior|deep|lateral|medial|anterior|posterior)\b"
+    r"\s*(?:(?:away|apart|distant|distal|proximal|above|below|beneath|cranial|caudal|superior|inferior|deep (?:to|from)|lateral|medial"
+    r"|anterior|posterior)\b(?!\s?-?(?:segment|lingul|bas[ai]l|lobe|part|portion|(?:the )?(?:upper limit|normal)))"
     r"|from the (?!left|right upper|right lower|right lung)|off the|to the (?:pleura|carina|skin)|处)"
 )
 _WALL_BEFORE = re.compile(
@@ -161,7 +164,7 @@ def _sizes(folded: str, match: re.Match[str], start: int, stop: int) -> list[Siz
 
 
 def _role(before: str, after: str) -> Role:
-    if _TECHNIQUE_BEFORE.search(before) and not _WALL_BEFORE.search(before) and "pleura" not in before:
+    if _TECHNIQUE_BEFORE.search(before):
         return "technique"
     if _TECHNIQUE_AFTER.match(after):
         return "technique"
