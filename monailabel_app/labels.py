@@ -117,11 +117,11 @@ class LabelStore:
             _copy_synced(source, staged / f"label{suffix}")
             record = {**info, "ts": int(time.time()), "name": f"{image}{suffix}"}
             _write_synced(staged / "info.json", json.dumps(record, ensure_ascii=False, default=str))
-            number = self._number(staged, versions)
+            _sync_folder(staged)
+            number = self._commit_new(image, tag, staged, versions)
         except BaseException:
             shutil.rmtree(staged, ignore_errors=True)
             raise
-        self._commit(image, tag, number)
         return self._version(image, tag, number)
 
     def restore(self, image: str, tag: str, number: int) -> LabelVersion:
@@ -133,7 +133,8 @@ class LabelStore:
         if not (self._versions(image, tag) / str(number)).is_dir():
             numbers = [v.number for v in self.history(image, tag)]
             raise InputError(f"There is no version {number} of label '{tag}' for image {image}; there are: {numbers}.")
-        self._commit(image, tag, number)
+        with self._locked():
+            self._point(image, tag, number)
         return self._version(image, tag, number)
 
     def remove(self, image: str, tag: str) -> None:
@@ -162,24 +163,32 @@ class LabelStore:
         info = json.loads((folder / "info.json").read_text(encoding="utf-8"))
         return LabelVersion(image, tag, number, file, info)
 
-    def _number(self, staged: Path, versions: Path) -> int:
-        """Rename the complete folder to the next free number; two savers never get the same one."""
+    def _commit_new(self, image: str, tag: str, staged: Path, versions: Path) -> int:
+        """Give the complete folder the next free number and make it current; two savers never get the same one."""
         with self._locked():
-            taken = [int(p.name) for p in versions.iterdir() if p.name.isdigit()]
-            number = max(taken, default=0) + 1
+            _sweep(versions)
+            number = max((int(p.name) for p in versions.iterdir() if p.name.isdigit()), default=0) + 1
             staged.rename(versions / str(number))
             _sync_folder(versions)
+            self._point(image, tag, number)
             return number
 
-    def _commit(self, image: str, tag: str, number: int) -> None:
-        with self._locked():
-            write_atomically(self._pointer(image, tag), json.dumps({"version": number}))
+    def _point(self, image: str, tag: str, number: int) -> None:
+        write_atomically(self._pointer(image, tag), json.dumps({"version": number}))
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
         self._root.mkdir(parents=True, exist_ok=True)
         with FileLock(self._root / ".lock"):
             yield
+
+
+def _sweep(versions: Path) -> None:
+    """Remove what killed processes left half written; nothing is written for an hour."""
+    for leftover in versions.glob(".saving-*"):
+        with contextlib.suppress(FileNotFoundError):  # another saver's, renamed meanwhile
+            if time.time() - leftover.stat().st_mtime > 3600.0:
+                shutil.rmtree(leftover, ignore_errors=True)
 
 
 def write_atomically(path: Path, text: str) -> None:
