@@ -7,6 +7,7 @@ import hashlib
 import threading
 import weakref
 from collections import OrderedDict
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
@@ -16,8 +17,18 @@ from radfind.engines.builtin.anatomy import Anatomy
 from radfind.engines.builtin.field import LungField, lung_field
 from radfind.engines.builtin.lesion import Lesion
 from radfind.engines.builtin.nodules import find_nodules
+from radfind.engines.builtin.opacities import find_emphysema, find_opacities
+from radfind.engines.builtin.pleura import find_effusions, find_pneumothoraces
 from radfind.errors import ImageError, NotSupportedError
 from radfind.volume import Volume
+
+_FINDERS: dict[str, Callable[[LungField, Context], list[Lesion]]] = {
+    "nodule": find_nodules,
+    "opacity": find_opacities,
+    "emphysema": find_emphysema,
+    "effusion": find_effusions,
+    "pneumothorax": find_pneumothoraces,
+}
 
 MIN_SLICES = 4
 MAX_SPACING_MM = 12.0
@@ -44,7 +55,8 @@ class Analysis:
     def field(self) -> LungField | None:
         """The lung field, or None when the scan shows no lung to speak of."""
         anatomy = self.anatomy
-        return lung_field(anatomy.hu, anatomy.volume.geometry.spacing, anatomy.lungs, exclude=anatomy.airways)
+        spacing = anatomy.volume.geometry.spacing
+        return lung_field(anatomy.hu, spacing, anatomy.lungs, exclude=anatomy.airways, cage=anatomy.thorax_cavity)
 
     def lesions(self, family: str, context: Context) -> tuple[Lesion, ...]:
         """All lesions of a family of `vocabulary.FAMILIES`, surest first; none when the organ is not in the scan."""
@@ -57,9 +69,7 @@ class Analysis:
         field = self.field
         if field is None:
             return ()
-        if family == "nodule":
-            return tuple(find_nodules(field, context))
-        raise KeyError(family)
+        return tuple(_FINDERS[family](field, context))
 
     def own_mask(self, lesion: Lesion, volume: Volume) -> npt.NDArray[np.bool_]:
         """The mask of a lesion on the grid of the volume asked about."""
@@ -133,5 +143,5 @@ def _content_key(volume: Volume) -> str:
     digest.update(repr((volume.array.shape, volume.array.dtype.str)).encode())
     digest.update(volume.geometry.affine.tobytes())
     for plane in volume.array:
-        digest.update(np.ascontiguousarray(plane))
+        digest.update(np.ascontiguousarray(plane).tobytes())
     return digest.hexdigest()

@@ -129,7 +129,7 @@ class Answerer:
         """Why a finding cannot be looked for, or None when it can."""
         if self._family(finding) is not None:
             return None
-        if finding.concept.kind == "anatomy" and structure_supported(finding.concept, self._lexicon):
+        if finding.concept.kind == "anatomy" and structure_supported(finding.concept):
             return None
         where = ""
         if finding.concept.kind == "finding" and finding.place.sites:
@@ -192,7 +192,7 @@ class Answerer:
     def _missing(self, finding: Finding, found: Found) -> str:
         """One sentence: what was looked for and is not there, and what is there instead."""
         text = finding.sentence.text.strip() or finding.span.text
-        if not covered(self._analysis.anatomy, finding.place) and finding.concept.kind == "finding":
+        if finding.concept.kind == "finding" and covered(self._analysis.anatomy, finding.place) == "none":
             return f"'{text}': the scan does not show the place."
         near = [m for m in found.matches if m.lesion.score >= SURE]
         if near:
@@ -207,11 +207,12 @@ class Answerer:
             return self._worded(finding, judgement, ())
         if self._family(finding) is None:
             return self._structure_verdict(finding)
-        if not covered(self._analysis.anatomy, finding.place):
+        shown = covered(self._analysis.anatomy, finding.place)
+        if shown == "none":
             text = "The scan does not show the place the statement speaks of."
             return self._worded(finding, Judgement("maybe", "not_covered", 0.0, text), ())
         found = self._look_up(finding)
-        judgement = judge_statement(finding, found.matches, self._analysis, self._lexicon)
+        judgement = judge_statement(finding, found.matches, self._analysis, self._lexicon, whole=shown == "whole")
         evidence = tuple(
             words.lesion_evidence(self._analysis, self._volume, finding, m, self._lexicon) for m in judgement.matches
         )

@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import numpy.typing as npt
 
-from radfind.engines.builtin.boxes import downsample
+from radfind.engines.builtin.boxes import bounding_box, downsample
 from radfind.engines.builtin.field import LungField
 
 _LEVELS: tuple[tuple[int, tuple[float, ...]], ...] = (
@@ -18,8 +18,11 @@ _LEVELS: tuple[tuple[int, tuple[float, ...]], ...] = (
 """Scales (Gaussian sigma, mm) and the factor by which the grid is coarsened for them. A ball of radius r answers most
 at sigma = r / sqrt(3), so these cover diameters of 3.5 to 62 mm with steps of about 1.4 (Lindeberg, IJCV 1998)."""
 
+BALL_DOT = 0.31
+"""What the dot filter answers to a ball of unit contrast at its own scale: sqrt(2/pi) 3^1.5 e^-1.5 / 3."""
+
 _MIN_DOT_HU = 12.0
-"""Weakest answer kept. A ball of contrast C answers 0.31 C at its own scale: 60 HU for a ground-glass ball 200 HU above
+"""Weakest answer kept: a ball answers 60 HU for a ground-glass ball 200 HU above
 lung, 25 HU for a 3 mm solid one blurred to a third of its contrast."""
 
 _BORDER = 24
@@ -52,8 +55,11 @@ def find_blobs(field: LungField) -> list[Blob]:
     hardly to tubes (vessels) and sheets (fissures). Outside the field everything is set to normal lung, so the chest
     wall does not answer.
     """
-    inside = field.field > 0
-    values = np.where(inside, np.clip(field.work, -1000.0, 100.0), field.background).astype(np.float32)
+    if not (field.field > 0).any():
+        return []
+    box = bounding_box(field.field > 0, margin=(4, 4, 4))
+    inside = field.field[box] > 0
+    values = np.where(inside, np.clip(field.work[box], -1000.0, 100.0), field.background).astype(np.float32)
     reach = min(_BORDER, values.shape[0] - 1)
     values = np.pad(values, ((reach, reach), (0, 0), (0, 0)), mode="reflect")
     inside = np.pad(inside, ((reach, reach), (0, 0), (0, 0)))
@@ -67,7 +73,7 @@ def find_blobs(field: LungField) -> list[Blob]:
             scale = sigma / (factor * field.step)
             smooth = _blur(image, scale)
             for place, dot, roundness in _maxima(smooth, allowed, scale):
-                k, j, i = (place + 0.5) * factor - 0.5
+                k, j, i = (place + 0.5) * factor - 0.5 + [part.start for part in box]
                 blobs.append(Blob((float(k) - reach, float(j), float(i)), sigma, dot, roundness))
     blobs.sort(key=lambda blob: -blob.dot)
     return blobs

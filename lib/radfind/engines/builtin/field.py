@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+import cc3d
 import fill_voids
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +37,7 @@ class LungField:
         work: CT numbers on the working grid.
         field: uint8 on the working grid, 1 right, 2 left: lungs closed by a ball and filled.
         aerated: boolean on the working grid: the lungs as segmented.
+        cage: uint8 on the working grid, 1 right, 2 left of the midline: everything inside the ribs.
         background: median HU of aerated lung.
         noise: standard deviation of the noise in lung, HU, in the original voxels.
     """
@@ -48,8 +50,14 @@ class LungField:
     work: npt.NDArray[np.float32]
     field: npt.NDArray[np.uint8]
     aerated: npt.NDArray[np.bool_]
+    cage: npt.NDArray[np.uint8]
     background: float
     noise: float
+
+    @property
+    def half(self) -> npt.NDArray[np.uint8]:
+        """1 right, 2 left on the working grid, by the lung or else by the midline; 0 outside the ribs."""
+        return np.where(self.field > 0, self.field, self.cage).astype(np.uint8)
 
     def to_voxel(self, position: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """Indices (..., 3) of the whole volume for indices of the working grid."""
@@ -63,12 +71,17 @@ class LungField:
             position = (np.arange(part.start, part.stop) - begin + 0.5) * size / self.step - 0.5
             index.append(np.clip(np.round(position).astype(int), 0, count - 1))
         coarse = self.field[np.ix_(*index)]
-        own = np.where(self.array[box] < _AERATED_HU, self.lungs[box], 0)
+        own = self.lungs[box]
         return np.where(own > 0, own, coarse).astype(np.uint8)
 
 
 def lung_field(
-    array: npt.NDArray, spacing: Spacing, lungs: npt.NDArray[np.uint8], *, exclude: npt.NDArray[np.bool_] | None = None
+    array: npt.NDArray,
+    spacing: Spacing,
+    lungs: npt.NDArray[np.uint8],
+    *,
+    exclude: npt.NDArray[np.bool_] | None = None,
+    cage: npt.NDArray[np.uint8] | None = None,
 ) -> LungField | None:
     """Build the field, or None when there is no lung to speak of (under 50 ml).
 
@@ -76,11 +89,13 @@ def lung_field(
         array: CT numbers, (k, j, i), axes towards head, back and left.
         spacing: mm along (k, j, i).
         lungs: uint8 (k, j, i), 1 right, 2 left.
+        cage: uint8 (k, j, i), 1 right, 2 left: inside of the ribs; None when unknown.
         exclude: boolean (k, j, i): never part of the field (trachea, main bronchi).
     """
     if np.count_nonzero(lungs) * float(np.prod(spacing)) < 50e3:
         return None
-    box = bounding_box(lungs > 0, margin=tuple(int(np.ceil(4.0 / s)) for s in spacing))
+    shown = lungs > 0 if cage is None else (lungs > 0) | (cage > 0)
+    box = bounding_box(shown, margin=tuple(int(np.ceil(4.0 / s)) for s in spacing))
     step = float(np.clip(min(spacing[1:]), 1.0, 2.0))
     work = resample(array[box], spacing, step)
     airway = np.zeros(work.shape, bool)
@@ -96,8 +111,9 @@ def lung_field(
             continue
         # The lungs come from a coarse grid; the true edge is where the scan itself leaves lung density.
         air = dilate(mask, _EDGE_MM, isotropic) & (work < _AERATED_HU) & ~airway & ~aerated
+        air = _large_pieces(air, step)
         closed = fill_voids.fill(_close_padded(air, step, open_ends))
-        field[closed & (field == 0)] = side
+        field[(closed | mask) & (field == 0)] = side
         field[air] = side
         aerated |= air
     field[airway] = 0
@@ -112,9 +128,24 @@ def lung_field(
         work=work,
         field=field,
         aerated=aerated,
+        cage=field if cage is None else _sides(cage[box], spacing, step),
         background=background,
         noise=lung_noise(array, lungs),
     )
+
+
+def _large_pieces(mask: npt.NDArray[np.bool_], step: float) -> npt.NDArray[np.bool_]:
+    """Without specks (under 2 ml), which are gas of another organ or noise and would draw the closing to them."""
+    labels, count = cc3d.connected_components(mask, connectivity=6, return_N=True)
+    sizes = np.bincount(labels.ravel(), minlength=count + 1)
+    large = sizes * step**3 >= 2000.0
+    large[0] = False
+    return np.asarray(large[labels])
+
+
+def _sides(labels: npt.NDArray[np.uint8], spacing: Spacing, step: float) -> npt.NDArray[np.uint8]:
+    sides = [resample((labels == side).astype(np.float32), spacing, step) > 0.5 for side in (1, 2)]
+    return np.where(sides[0], 1, np.where(sides[1], 2, 0)).astype(np.uint8)
 
 
 def _close_padded(mask: npt.NDArray[np.bool_], step: float, open_ends: tuple[bool, bool]) -> npt.NDArray[np.bool_]:

@@ -91,19 +91,12 @@ def best_matches(finding: Finding, lesions: tuple[Lesion, ...], anatomy: Anatomy
 
 
 def size_agreement(finding: Finding, lesion: Lesion) -> float:
-    """0..1: 1 within `SIZE_SAME`, 0.5 half-way to `SIZE_OTHER`, 0 well beyond it. 1 when the text gives no size.
-
-    A part-solid nodule may be given by its whole or by its solid part (Fleischner 2017): the better one counts.
-    """
-    measured = [lesion.longest_mm]
-    core = lesion.values.get("solid_core_mm", 0.0)
-    if core > 0:
-        measured.append(core)
+    """0..1: 1 within `SIZE_SAME`, 0.5 half-way to `SIZE_OTHER`, 0 well beyond it. 1 when the text gives no size."""
     if finding.sizes_mm:
-        return max(_one_size(finding.sizes_mm[0], value) for value in measured)
+        return _one_size(finding.sizes_mm[0], lesion.longest_mm)
     if finding.size_range_mm is not None:
         low, high = finding.size_range_mm
-        return max(_one_size(float(np.clip(value, low, high)), value) for value in measured)
+        return _one_size(float(np.clip(lesion.longest_mm, low, high)), lesion.longest_mm)
     return 1.0
 
 

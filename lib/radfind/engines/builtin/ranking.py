@@ -95,7 +95,7 @@ def _take(k: int, chosen: list[int], gap: int) -> None:
 
 def _peaks_first(scores: npt.NDArray[np.float64]) -> list[int]:
     """Slices by falling score; of equal ones the middle of their run first, so that ties favour the centre."""
-    order = []
+    order: list[tuple[float, float, int]] = []
     k = 0
     while k < len(scores):
         stop = k

@@ -33,11 +33,21 @@ class Judgement:
     matches: tuple[Match, ...] = ()
 
 
-def judge_statement(finding: Finding, matches: Sequence[Match], analysis: Analysis, lexicon: Lexicon) -> Judgement:
-    """Judge one finding by all lesions of its family, best match first. The place is known to be in the scan."""
+def judge_statement(
+    finding: Finding, matches: Sequence[Match], analysis: Analysis, lexicon: Lexicon, *, whole: bool
+) -> Judgement:
+    """Judge one finding by all lesions of its family, best match first.
+
+    `whole`: the scan shows all of the place. Where it shows a part, not finding something there proves nothing about
+    the rest.
+    """
     if finding.presence == "absent":
-        return _judge_denial(finding, matches, analysis, lexicon)
-    judgement = _judge_claim(finding, matches, analysis, lexicon)
+        judgement = _judge_denial(finding, matches, analysis, lexicon)
+    else:
+        judgement = _judge_claim(finding, matches, analysis, lexicon)
+    if not whole and not judgement.matches:
+        reason = f"{judgement.reason} The scan shows only a part of the place."
+        return dataclasses.replace(judgement, answer="maybe", code="not_covered", confidence=0.5, reason=reason)
     if finding.presence == "uncertain" and judgement.code != "not_found":
         return dataclasses.replace(
             judgement,
@@ -147,8 +157,9 @@ def _place_words(finding: Finding) -> str:
         side = "" if place.side is None or place.side in first else f"{place.side} "
         parts = [f"{'both ' if place.side == 'both' else side}{first}"]
     else:
-        parts = [place.side] if place.side else []
-        parts += [f"{lobe} lobe" for lobe in place.lobes]
+        parts = [f"{lobe} lobe" for lobe in place.lobes]
+        if place.side:
+            parts = [f"{place.side} {parts[0]}", *parts[1:]] if parts else [f"{place.side} side"]
     return ", ".join([*parts, *place.segments, *place.zones, *place.levels])
 
 
@@ -162,5 +173,5 @@ def _size_words(finding: Finding) -> str:
 
 
 def _kind_words(finding: Finding) -> str:
-    extra = [attribute.replace("_", "-") for attribute in finding.attributes]
+    extra = [word for word in (a.replace("_", "-") for a in finding.attributes) if word not in finding.concept.english]
     return " ".join([*extra, finding.concept.english])

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from radfind.engines.builtin.anatomy import SUPPORTED
+from radfind.engines.builtin.whereabouts import LOBES
 from radfind.language.findings import Finding
 from radfind.language.lexicon import Lexicon
 
 FAMILIES: dict[str, tuple[str, ...]] = {
     "nodule": ("pulmonary_nodule", "pulmonary_mass"),
-    "opacity": ("ground_glass_opacity", "consolidation", "atelectasis"),
+    "opacity": ("ground_glass_opacity", "consolidation"),
     "emphysema": ("emphysema",),
     "effusion": ("pleural_effusion",),
     "pneumothorax": ("pneumothorax",),
@@ -68,4 +70,4 @@ def known_concepts(lexicon: Lexicon) -> frozenset[str]:
     for concept in lexicon:
         if any(concept.id == root or lexicon.is_a(concept.id, root) for root in roots if root in lexicon):
             ids.add(concept.id)
-    return frozenset(ids)
+    return frozenset(ids | (SUPPORTED & {concept.id for concept in lexicon}) | (set(LOBES)))

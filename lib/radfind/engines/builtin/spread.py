@@ -1,0 +1,97 @@
+"""Findings without a compact shape: pieces of a mask on the working grid turned into lesions."""
+
+from __future__ import annotations
+
+import cc3d
+import edt
+import numpy as np
+import numpy.typing as npt
+
+from radfind.engines.builtin.boxes import bounding_box
+from radfind.engines.builtin.field import LungField
+from radfind.engines.builtin.grid import Mask, dilate, erode
+from radfind.engines.builtin.lesion import Lesion, diameters
+
+
+def blurred(field: LungField, sigma_mm: float, inside: Mask) -> npt.NDArray[np.float32]:
+    """The working image averaged over `inside` only (normalised convolution), so that the wall does not leak in.
+
+    Knutsson & Westin, CVPR 1993. Where nothing of `inside` is near, the image itself.
+    """
+    from scipy import ndimage
+
+    sigma = sigma_mm / field.step
+    weight = ndimage.gaussian_filter(inside.astype(np.float32), sigma, truncate=3.0)
+    values = np.where(inside, np.clip(field.work, -1024.0, 300.0), 0.0).astype(np.float32)
+    total = ndimage.gaussian_filter(values, sigma, truncate=3.0)
+    return np.where(weight > 0.05, total / np.maximum(weight, 0.05), field.work).astype(np.float32)
+
+
+def opened(mask: Mask, radius_mm: float, step: float) -> Mask:
+    """What a ball of `radius_mm` fits into."""
+    spacing = (step, step, step)
+    return dilate(erode(mask, radius_mm, spacing), radius_mm, spacing) & mask
+
+
+def pieces(mask: Mask, step: float, smallest_ml: float) -> list[Mask]:
+    """Connected pieces of at least `smallest_ml`, largest first."""
+    labels, count = cc3d.connected_components(mask, connectivity=26, return_N=True)
+    sizes = np.bincount(labels.ravel(), minlength=count + 1)
+    order = [n for n in np.argsort(-sizes) if n > 0 and sizes[n] * step**3 >= smallest_ml * 1000.0]
+    return [labels == n for n in order]
+
+
+def spread_lesion(
+    field: LungField,
+    coarse: Mask,
+    concept: str,
+    score: float,
+    limits: tuple[float, float],
+    values: dict[str, float] | None = None,
+) -> Lesion | None:
+    """A lesion from a mask on the working grid, on the scan's own voxels; None when no voxel is hit.
+
+    Arguments:
+        field: of the scan.
+        coarse: on the working grid.
+        concept, score: as in `Lesion`.
+        limits: HU (low, high) that the scan's own voxels, within one working voxel of the border, must have.
+        values: further measures.
+    """
+    from scipy import ndimage
+
+    box = bounding_box(coarse, margin=(2, 2, 2))
+    ratio = np.asarray(field.spacing) / field.step
+    begin = np.array([part.start for part in box])
+    low = np.maximum(np.floor(field.to_voxel(begin)).astype(int), 0)
+    high = np.minimum(np.ceil(field.to_voxel([part.stop for part in box])).astype(int) + 1, field.array.shape)
+    offset = (low - np.asarray(field.start) + 0.5) * ratio - 0.5 - begin
+    value = ndimage.affine_transform(
+        coarse[box].astype(np.float32), ratio, offset, output_shape=tuple(high - low), order=1, mode="nearest"
+    )
+    k, j, i = (slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+    hu = field.array[k, j, i]
+    mask = (value > 0.5) & ((value > 0.99) | ((hu >= limits[0]) & (hu <= limits[1])))
+    if not mask.any():
+        return None
+    tight = bounding_box(mask)
+    mask = np.ascontiguousarray(mask[tight])
+    k, j, i = (slice(a.start + t.start, a.start + t.stop) for a, t in zip((k, j, i), tight, strict=True))
+    longest, across = diameters(mask, field.spacing)
+    depth = edt.edt(np.pad(mask, 1), anisotropy=field.spacing, parallel=1)[1:-1, 1:-1, 1:-1]
+    centre = np.unravel_index(int(depth.argmax()), mask.shape)
+    right = np.count_nonzero(coarse & (field.half == 1))
+    share = right / max(np.count_nonzero(coarse), 1)
+    return Lesion(
+        concept=concept,
+        box=(k, j, i),
+        mask=mask,
+        centre=(float(centre[0] + k.start), float(centre[1] + j.start), float(centre[2] + i.start)),
+        side="right" if share > 0.8 else "left" if share < 0.2 else "both",
+        score=score,
+        longest_mm=longest,
+        perpendicular_mm=across,
+        volume_mm3=float(mask.sum() * np.prod(field.spacing)),
+        mean_hu=float(field.array[k, j, i][mask].mean()),
+        values=values or {},
+    )
