@@ -1,0 +1,133 @@
+"""A segmentation as a DICOM SEG object (PS3.3 A.51)."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+import radfind
+from radfind.errors import InputError
+from radfind.exports.coding import SegmentCodes, codes_of
+from radfind.exports.dicom_common import (
+    coding_schemes,
+    dicom_code,
+    equipment,
+    finished,
+    save,
+    source_datasets,
+    source_order,
+)
+from radfind.measure.quantities import Code, require_segments
+from radfind.results import Segment, Segmentation
+from radfind.volume import Volume
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+
+_AI = Code("123110", "DCM", "Artificial Intelligence")  # CID 7162 surface processing / algorithm families
+
+
+def segmentation_object(segmentation: Segmentation, volume: Volume, *, series_number: int = 9001) -> Dataset:
+    """A binary SEG of the segments that have voxels, on the slices of its source series.
+
+    Segments may overlap. Frames without voxels are left out. Each segment carries its codes, colour, algorithm and a
+    tracking UID by which SR and later time points refer to it.
+
+    Raises:
+        InputError: there is no voxel to write, or the grids differ.
+        NotSupportedError: the volume does not come from a DICOM series.
+    """
+    import highdicom as hd
+
+    if not segmentation.geometry.same_grid(volume.geometry):
+        raise InputError("The segmentation lies on another grid than the volume; export it with its own scan.")
+    require_segments(segmentation.segments)
+    segments = [segment for segment in segmentation.segments if segment.mask.any()]
+    sources = source_datasets(volume)
+    order = source_order(volume)
+    frames: npt.NDArray[np.uint8] = np.stack([segment.mask for segment in segments], axis=-1)[order].view(np.uint8)
+    if len(sources) > 1:  # slices that hold nothing need not be passed through at all
+        used = np.flatnonzero(frames.any(axis=(1, 2, 3)))
+        frames, sources = frames[used], [sources[k] for k in used]
+    dataset = hd.seg.Segmentation(
+        source_images=sources,
+        pixel_array=frames,
+        segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
+        segment_descriptions=[
+            _description(segment, number, segmentation.engine) for number, segment in enumerate(segments, start=1)
+        ],
+        series_instance_uid=hd.UID(),
+        series_number=series_number,
+        sop_instance_uid=hd.UID(),
+        instance_number=1,
+        series_description="RadFind segmentation",
+        content_label="RADFIND",
+        content_description="Segments found by RadFind",
+        coding_schemes=coding_schemes(),
+        **equipment(),
+    )
+    return finished(dataset, volume)
+
+
+def write_seg(segmentation: Segmentation, volume: Volume, path: str | Path) -> Path:
+    """Write `segmentation_object` to `path`."""
+    return save(segmentation_object(segmentation, volume), path)
+
+
+def _description(segment: Segment, number: int, engine: str) -> Any:
+    import highdicom as hd
+    from pydicom.sequence import Sequence
+
+    codes: SegmentCodes = codes_of(segment)
+    description = hd.seg.SegmentDescription(
+        segment_number=number,
+        segment_label=segment.name[:64],
+        segmented_property_category=dicom_code(codes.category),
+        segmented_property_type=dicom_code(codes.type),
+        algorithm_type=hd.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
+        algorithm_identification=hd.AlgorithmIdentificationSequence(
+            name=f"RadFind {engine.split(' ')[0] or 'builtin'}"[:64],
+            family=dicom_code(_AI),
+            version=radfind.__version__,
+        ),
+        tracking_uid=hd.UID(),
+        tracking_id=f"{segment.name} {number}"[:64],
+        anatomic_regions=[dicom_code(codes.region)] if codes.region is not None else None,
+    )
+    if codes.side is not None:
+        modifier = Sequence([dicom_code(codes.side)])
+        if codes.region is not None:
+            description.AnatomicRegionSequence[0].AnatomicRegionModifierSequence = modifier
+        else:
+            description.SegmentedPropertyTypeModifierCodeSequence = modifier
+    description.RecommendedDisplayCIELabValue = cielab(segment.color)
+    return description
+
+
+def cielab(color: tuple[int, int, int]) -> list[int]:
+    """An sRGB colour as DICOM's scaled CIELab triplet (PS3.3 C.10.7.1.1)."""
+    from skimage.color import rgb2lab
+
+    light, a, b = rgb2lab(np.array([[color]], dtype=np.float64) / 255.0, illuminant="D50")[0, 0]
+    return [round(light * 65535 / 100), round((a + 128) * 65535 / 255), round((b + 128) * 65535 / 255)]
+
+
+@dataclasses.dataclass(frozen=True)
+class SegmentReference:
+    """Where a segment went: what SR items point to."""
+
+    number: int
+    tracking_uid: str
+    tracking_id: str
+
+
+def references(dataset: Dataset) -> list[SegmentReference]:
+    """One entry per segment of a SEG, in order."""
+    return [
+        SegmentReference(int(item.SegmentNumber), str(item.TrackingUID), str(item.TrackingID))
+        for item in dataset.SegmentSequence
+    ]
