@@ -9,7 +9,9 @@ from datetime import datetime, timezone
 
 from monailabel_app.gateway.faults import where
 
-_CHATTY = ("monailabel", "timeloop", "schedule", "monai", "httpx", "httpcore", "uvicorn.access", "pydicom", "fontTools")
+_CHATTY = (
+    "monailabel", "timeloop", "schedule", "monai", "httpx", "httpcore", "uvicorn.access", "pydicom", "python_multipart",
+)  # fmt: skip
 """Libraries that log requests, file names or header values: nothing below critical of theirs is written."""
 
 

@@ -104,6 +104,9 @@ class FakeInstance:
     def datastore(self) -> FakeDatastore:
         return self._datastore
 
+    def on_save_label(self, image: str, label: str) -> None:
+        pass
+
     def sessions(self) -> None:
         return None
 

@@ -97,16 +97,15 @@ def revoke(
 def verify(studies: Studies = None, state: State = None, json: AsJson = False) -> None:
     """Check that no entry was changed, removed or inserted. Keep the printed head somewhere else."""
     from monailabel_app.gateway.audit import verify as check
+    from radfind.errors import RadFindError
 
     verdict = check(_state(studies, state))
     if json:
         print_json({"entries": verdict.entries, "head": verdict.head, "problem": verdict.problem})
-    elif verdict.problem is None:
-        print(f"The audit log is whole: {verdict.entries} entries, head {verdict.head}.")
-    else:
-        print(f"The audit log was tampered with: {verdict.problem}.")
     if verdict.problem is not None:
-        raise typer.Exit(1)
+        raise RadFindError(f"The audit log was tampered with: {verdict.problem}.")
+    if not json:
+        print(f"The audit log is whole: {verdict.entries} entries, head {verdict.head}.")
 
 
 @labels.command(epilog="Example: radfind labels history IMAGE --studies /data/ct")
