@@ -42,10 +42,14 @@ class Claim:
         return self.concept.id in _DESCRIBING
 
 
-_LINK = r"\b(?:causing|leading|resulting|creating|producing|forming|compressing|extending|surrounding|accompanying|in|of|at|on|within|near|adjacent|along|to|from|involving|affecting|is|are|was|were|has|have|with|showing|there|measuring|that|including|into|over|around|between|by|for)\b|,|;|:|\("
+_LINK = (
+    r"\b(?:causing|leading|resulting|creating|producing|forming|compressing|extending|surrounding"
+    r"|accompanying|in|of|at|on|within|near|adjacent|along|to|from|involving|affecting|is|are|was"
+    r"|were|has|have|with|showing|there|measuring|that|including|into|over|around|between|by|for)\b"
+    r"|,|;|:|\("
+)
 _BREAK = re.compile(_LINK + r"|\b(?:and|or)\b|[,;:(]|见|示|有|呈|、|及|和|与|伴|位于|于")
 _CLAUSE_BREAK = re.compile(_LINK + r"|[,;:(]|见|示|有|呈|伴|位于")
-_COORDINATED = re.compile(r"(?:\s|,|/|-|and\b|or\b|、|及|和|与|或|[a-z]+\s){0,8}\Z")
 _VERB_OR_LINK = re.compile(_LINK.replace("|,|", "|") + r"|\b(?:but|however|no|without)\b|见|示|呈|位于|但|而|无")
 _WITH = re.compile(
     r"\b(?:with|accompanied by|containing|including|showing|associated|and its|within it)\b|伴|内见|其内|内可见|并"
@@ -198,10 +202,21 @@ def _modifiers(
 _SIZE_BREAK = re.compile(
     r"[,;:()]|\b(?:is|are|was|were|in the|in both|in right|in left|on|and|with|at|from|to|which|measuring)\b|见|示|伴"
 )
-_MEASURED_ORGAN = re.compile(
-    r"^(?:'s)?\s?(?:[a-z-]+ ){0,2}(?:diameter|calib(?:er|re)|width|length|size|measures|is|was)|^(?:直径|宽|内径|管径)"
-)
-_MEASURE_OF = re.compile(r"(?:diameter|calib(?:er|re)|width|length|size)s? of (?:the )?\Z")
+_MEASURED_ORGAN = re.compile(r"(?:'s)?\s?(?:[a-z-]+ ){0,2}(?:length|size|measures|is|was)|(?:长)")
+_ORGAN_WIDTH = re.compile(r"(?:'s)?\s?(?:[a-z-]+ ){0,2}(?:diameter|calib[a-z]+|width)|(?:直径|宽|内径|管径)")
+_MEASURE_OF = re.compile(r"(?:diameter|calib[a-z]+|width|length|size)s? of (?:the )?\Z")
+
+
+def measured_organ(folded: str, organs: Sequence[Piece], size: Size) -> int | None:
+    """Index of the organ whose width a size is: that of "diameter of the ...", else the nearest before, else behind."""
+    before = [i for i, organ in enumerate(organs) if organ.stop <= size.start]
+    for index in reversed(before):
+        if _MEASURE_OF.search(folded[max(0, organs[index].start - 30) : organs[index].start]):
+            return index
+    if before and size.start - organs[before[-1]].stop < 60:
+        return before[-1]
+    behind = [i for i, organ in enumerate(organs) if 0 <= organ.start - size.stop < 60]
+    return behind[0] if behind else None
 
 
 def host(claims: Sequence[Claim], position: int) -> Claim | None:
@@ -237,8 +252,9 @@ def attach_sizes(folded: str, claims: Sequence[Claim], sizes: Sequence[Size], or
                 (organ for organ in organs if nearest <= organ.start < size.start), key=lambda o: o.start, default=None
             )
             about_organ = organ is not None and (
-                _MEASURE_OF.search(folded[: organ.start][-30:])
-                or (before is None and _MEASURED_ORGAN.search(folded[organ.stop : size.start]))
+                _MEASURE_OF.search(folded[max(0, organ.start - 30) : organ.start])
+                or _ORGAN_WIDTH.match(folded[organ.stop : size.start])
+                or (before is None and _MEASURED_ORGAN.match(folded[organ.stop : size.start]))
             )
             if about_organ:
                 left.append(size)
@@ -255,7 +271,8 @@ def attach_sizes(folded: str, claims: Sequence[Claim], sizes: Sequence[Size], or
 
 
 _ATTRIBUTE_BREAK = re.compile(
-    r"[;:()]|\b(?:is|are|was|were|in|on|with|at|from|to|which|margins?|borders?|contours?|edges?)\b|见|示|伴|,(?=.*[\u4e00-\u9fff])"
+    r"[;:()]|\b(?:is|are|was|were|in|on|with|at|from|to|which|margins?|borders?|contours?|edges?)\b"
+    r"|见|示|伴|,(?=.*[\u4e00-\u9fff])"
 )
 
 

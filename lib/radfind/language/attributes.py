@@ -18,13 +18,16 @@ _NUMBER_WORDS = {
 }
 _MEASURE = r"(?:枚|个|颗|处|粒|块|灶)"
 _COUNT = re.compile(
-    r"(?<![a-z0-9.,/-])(?P<word>one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|single|solitary|a pair of)(?![a-z-])"
+    r"(?<![a-z0-9.,/-])(?P<word>one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve"
+    r"|single|solitary|a pair of)(?![a-z-])"
     r"(?!\s(?:third|half|side|of the|previous|year|month|week|day|more))"
-    r"|(?<![a-z0-9.,/-])(?P<digits>[1-9][0-9]?)(?=\s(?![0-9])[a-z-]*\s?(?:[a-z-]+\s){0,3}[a-z-]+s\b)(?!\s?(?:mm|cm|x|years?|months?|weeks?|days?|hu|-|\+|%))"
+    r"|(?<![a-z0-9.,/-])(?P<digits>[1-9][0-9]?)(?=\s(?![0-9])[a-z-]*\s?(?:[a-z-]+\s){0,3}[a-z-]+s\b)(?!\s?(?:mm"
+    r"|cm|x|years?|months?|weeks?|days?|hu|-|\+|%))"
     rf"|(?P<zh>[1-9][0-9]?|[一二两三四五六七八九十])\s?{_MEASURE}|(?P<single>单发|孤立|单个)"
 )
 _MANY = re.compile(
-    r"(?<![a-z])(?:several|multiple|numerous|a few|few|many|various|innumerable|countless|multifocal|a number of|some|scattered|more than one|bilateral multiple|at least two)(?![a-z])"
+    r"(?<![a-z])(?:several|multiple|numerous|a few|few|many|various|innumerable|countless|multifocal"
+    r"|a number of|some|scattered|more than one|bilateral multiple|at least two)(?![a-z])"
     r"|多发|多个|多枚|数枚|数个|数处|多处|散在|若干|几个|几枚|大小不等|(?:多|数)颗"
 )
 
@@ -51,11 +54,6 @@ class Count:
 def _names() -> dict[str, str]:
     table: dict[str, list[str]] = json.loads(_DATA.read_text("utf-8"))
     return {term: name for name, terms in table.items() for term in terms}
-
-
-def attribute_names() -> frozenset[str]:
-    """Every canonical attribute."""
-    return frozenset(_names().values())
 
 
 @functools.cache

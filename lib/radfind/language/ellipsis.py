@@ -35,7 +35,8 @@ _GENERAL: tuple[tuple[str, str], ...] = (
     ),
     (
         "dilatation",
-        r"(?:wider|larger|greater) than (?:the )?normal|above (?:the )?normal|dilatations?|dilation|dilated|ectatic|ectasia|widened|widening|aneurysmatic|扩张|增宽",
+        r"(?:wider|larger|greater) than (?:the )?normal|above (?:the )?normal|dilatations?"
+        r"|dilation|dilated|ectatic|ectasia|widened|widening|aneurysmatic|扩张|增宽",
     ),
     ("stenosis", r"narrowed|narrowing|stenotic|狭窄|变窄"),
 )

@@ -42,12 +42,14 @@ class PlaceWord:
 
 
 _SIDE = re.compile(
-    r"(?<![a-z])(?:(?P<both>both|bilateral|bilaterally|either side|two-sided)|(?P<right>right|rt|dextra)|(?P<left>left|lt|sinistra))(?![a-z])"
+    r"(?<![a-z])(?:(?P<both>both|bilateral|bilaterally|either side|two-sided)|(?P<right>right"
+    r"|rt|dextra)|(?P<left>left|lt|sinistra))(?![a-z])"
     r"|(?P<zh_both>双侧|两侧|左右(?=[肺侧肾叶两])|双(?=[侧肺肾上下叶胸髋膝肩腋锁颈颌乳眼耳卵输股手足肘腕踝])|两(?=[侧肺肾上下叶胸髋膝肩腋锁颈乳]))"
     r"|(?P<zh_right>右)|(?P<zh_left>左(?!右))"
 )
 _MORE_THERE = re.compile(
-    r"\b(?:more|most|prominent(?:ly)?|dominant|especially|particularly|marked(?:ly)?|evident|pronounced|greater|larger|worse)"
+    r"\b(?:more|most|prominent(?:ly)?|dominant|especially|particularly|marked(?:ly)?|evident"
+    r"|pronounced|greater|larger|worse)"
     r"(?:\s(?!in\b)[a-z]+){0,2}\s(?:on|at)\s(?:the\s)?\Z|以\Z"
 )
 _DIRECTION = re.compile(
@@ -55,7 +57,8 @@ _DIRECTION = re.compile(
 )
 _OTHER_WORD = r"(?:\s|,|/|&|-|and\b|or\b|the\b|right\b|left\b|both\b|upper\b|middle\b|lower\b|lungs?\b)"
 _LOBE = re.compile(
-    rf"(?<![a-z])(?P<position>upper|middle|lower|superior|inferior)(?=(?:{_OTHER_WORD}){{1,14}}(?:lobes?|lobar)\b|\s?-?lobes?\b)"
+    rf"(?<![a-z])(?P<position>upper|middle|lower|superior|inferior)(?=(?:{_OTHER_WORD}){{1,14}}(?:lobes?"
+    rf"|lobar)\b|\s?-?lobes?\b)"
     r"|(?<![a-z])(?P<short>rul|rml|rll|lul|lll)s?(?![a-z])"
     r"|(?<![a-z])(?P<lingula>lingula|lingular)(?![a-z])|(?P<zh_lingula>舌(?=叶|段)|(?<=[上下])舌(?=段))"
     r"|(?P<zh>[上中下])(?=(?:[、,/及和与]?[上中下]){0,3}肺?叶|肺(?!静|动|野|门|韧))"
@@ -69,12 +72,18 @@ _SHORT: dict[str, tuple[Side, str]] = {
 }
 _ZH_POSITION = {"上": "upper", "中": "middle", "下": "lower", "superior": "upper", "inferior": "lower"}
 
-_MRI_OR_TNM = r"(?!\s?-?\s?(?:w\b|wi\b|weighted|signal|hyper|hypo|iso|flair|images?|sequences?|relax|map|加权|信号|高|低|等|像|相|n[0-3x]|[a-d]?n[0-3x]m))"
+_MRI_OR_TNM = (
+    r"(?!\s?-?\s?(?:w\b|wi\b|weighted|signal|hyper|hypo|iso|flair|images?|sequences?|relax|map"
+    r"|加权|信号|高|低|等|像|相|n[0-3x]|[a-d]?n[0-3x]m))"
+)
 _LEVEL = re.compile(
-    rf"(?<![a-z0-9])(?P<letter>[ctdl])(?P<first>1[0-2]|[1-9])(?![0-9])(?:\s?(?P<to>-|/|–|to|至|、)\s?(?P<letter2>[ctdls])?(?P<second>1[0-2]|[1-9])(?![0-9]))?(?![a-z]){_MRI_OR_TNM}"
-    r"|第?(?P<zh>[颈胸腰])(?P<zh_first>1[0-2]|[1-9])(?:\s?(?P<zh_to>-|/|~|至|、)\s?(?P<zh2>[颈胸腰骶])?(?P<zh_second>1[0-2]|[1-9]))?(?=\s?(?:椎|水平|棘突|横突|节段|平面|间盘|,|\Z|[^0-9a-z]))"
+    rf"(?<![a-z0-9])(?P<letter>[ctdl])(?P<first>1[0-2]|[1-9])(?![0-9])(?:\s?(?P<to>-|/|–|to"
+    rf"|至|、)\s?(?P<letter2>[ctdls])?(?P<second>1[0-2]|[1-9])(?![0-9]))?(?![a-z]){_MRI_OR_TNM}"
+    r"|第?(?P<zh>[颈胸腰])(?P<zh_first>1[0-2]|[1-9])(?:\s?(?P<zh_to>-|/|~|至|、)\s?(?P<zh2>[颈胸腰骶])?(?P<zh_second>1[0-2]"
+    r"|[1-9]))?(?=\s?(?:椎|水平|棘突|横突|节段|平面|间盘|,|\Z|[^0-9a-z]))"
     r"|第(?P<ordinal>1[0-2]|[1-9]|十[一二]?|[一二三四五六七八九])(?P<ordinal_part>[颈胸腰])椎"
-    r"|(?<![a-z0-9])(?P<en_ordinal>1[0-2]|[1-9])(?:st|nd|rd|th)\s(?P<en_part>cervical|thoracic|dorsal|lumbar)(?=\s(?:vertebr|body|corpus|spin|disc))"
+    r"|(?<![a-z0-9])(?P<en_ordinal>1[0-2]|[1-9])(?:st|nd|rd|th)\s(?P<en_part>cervical|thoracic"
+    r"|dorsal|lumbar)(?=\s(?:vertebr|body|corpus|spin|disc))"
 )
 _PART = {
     "颈": "C",
@@ -91,9 +100,13 @@ _HIGHEST = {"C": 7, "T": 12, "L": 5, "S": 5}
 _ZH_DIGIT = {digit: value for value, digit in enumerate("一二三四五六七八九十", 1)} | {"十一": 11, "十二": 12}
 
 _NUMBERED = re.compile(
-    r"(?<![a-z0-9])s\s?(?P<s>(?:10|[1-9])(?:\s?\+\s?(?:10|[1-9])){0,2})[ab]?(?![0-9a-z])(?!\s?[,/]?\s?i(?:m|mg|ma)?\s?[0-9])"
-    r"|(?<![a-z])segments?\s(?P<segment>(?:(?:viii|vii|vi|iv|v|iii|ii|i|10|[1-9])[ab]?)(?:\s?(?:,|/|and|or|\+|-)\s?(?:viii|vii|vi|iv|v|iii|ii|i|10|[1-9])[ab]?(?![a-z0-9])){0,4})(?![a-z0-9]|\s?(?:mm|cm))"
-    r"|(?P<zh>(?:[ⅰⅱⅲⅳⅴⅵⅶⅷ]|viii|vii|vi|iv|iii|ii|[1-8])(?:\s?[、,/]\s?(?:[ⅰⅱⅲⅳⅴⅵⅶⅷ]|viii|vii|vi|iv|iii|ii|[1-8]))*)\s?段"
+    r"(?<![a-z0-9])s\s?(?P<s>(?:10|[1-9])(?:\s?\+\s?(?:10|[1-9])){0,2})[ab]?(?![0-9a-z])(?!\s?[,/]?\s?i(?:m"
+    r"|mg|ma)?\s?[0-9])"
+    r"|(?<![a-z])segments?\s(?P<segment>(?:(?:viii|vii|vi|iv|v|iii|ii|i|10|[1-9])[ab]?)(?:\s?(?:,"
+    r"|/|and|or|\+|-)\s?(?:viii|vii|vi|iv|v|iii|ii|i|10|[1-9])[ab]?(?![a-z0-9])){0,4})(?![a-z0-9]"
+    r"|\s?(?:mm|cm))"
+    r"|(?P<zh>(?:[ⅰⅱⅲⅳⅴⅵⅶⅷ]|viii|vii|vi|iv|iii|ii|[1-8])(?:\s?[、,/]\s?(?:[ⅰⅱⅲⅳⅴⅵⅶⅷ]|viii|vii"
+    r"|vi|iv|iii|ii|[1-8]))*)\s?段"
 )
 _ROMAN = ("I", "II", "III", "IV", "V", "VI", "VII", "VIII")
 _ROMAN_CHARACTERS = "ⅰⅱⅲⅳⅴⅵⅶⅷ"

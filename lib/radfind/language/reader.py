@@ -15,13 +15,22 @@ from radfind.language.concepts import Concept
 from radfind.language.ellipsis import Mention, mentions
 from radfind.language.findings import Finding, ImageReference, Place, Reading, Span
 from radfind.language.lexicon import Lexicon, Match, default_lexicon
-from radfind.language.normal import is_chinese
 from radfind.language.places import PlaceWord, find_place_words, place_of
 from radfind.language.references import references_in
 from radfind.language.scope import clauses, find_cues, presence_of
 from radfind.language.sections import split_sections
 from radfind.language.sizes import Size, find_sizes
 from radfind.language.text import Piece, fold, sentences, span_of
+from radfind.language.wording import (
+    ASKS,
+    GOES_ON,
+    QUERY_WORDS,
+    QUERY_ZH,
+    RECOMMENDS,
+    is_plural,
+    languages,
+    mostly_chinese,
+)
 
 # A nodule's texture makes it a more special concept of the lexicon.
 _TEXTURES = {"part_solid": "part_solid_nodule", "ground_glass": "ground_glass_nodule", "solid": "solid_nodule"}
@@ -63,24 +72,6 @@ _ONE_ORGAN = frozenset(["nodule", "mass", "lesion", "cyst", "tumor"])
 _MOST_SUGGESTIONS = 20
 _MOST_WORDS = 300
 
-_GOES_ON = re.compile(
-    r"\s*(?:-\s*)?(?:(?:on|in) the (?:left|right),? it\b|it|its|this|these|they|their|the (?:lesion|nodule|mass|largest|larger|biggest|former|latter|one|described)|largest|measur|size|dimension|diameter|margin|border"
-    r"|approximately|about|with|showing|located|see |\(|series|ser\b|se\b|image|ima?g?\b|[0-9]"
-    r"|其|该|此|大者|较大|最大|大小|直径|长径|边界|边缘|形态|密度|约|位于|内|序列|图|见于|第|伴)"
-)
-_RECOMMENDS = re.compile(
-    r"recommend|advis|suggested that|follow-?up|correlat|further (?:examination|evaluation)|clinical|please|thank|dear|建议|请结合|随访|复查|定期|必要时"
-)
-_QUERY_WORDS = frozenset(
-    ["show", "me", "find", "the", "a", "an", "of", "in", "and", "or", "segment", "outline", "please", "where", "is", "are", "all", "any", "whole", "entire", "locate", "mark", "label", "both", "structure", "organ", "region", "area", "at", "on", "level", "to", "there", "for", "look", "patient", "patients", "s", "body", "with", "part"]
-)  # fmt: skip
-_QUERY_ZH = re.compile(
-    r"请|分割|显示|查找|找到|标出|勾画|的|和|与|及|、|所有|全部|哪里|在哪|位置|区域|部位|一下|内|处|侧|段|叶|区"
-)
-_ASKS = re.compile(
-    r"\s*(?:is|are|was|were|does|do|did|can|where|any|has|have|which|what)\b|.*(?:吗|有无|有没有|是否|哪里|哪儿|何处)"
-)
-
 
 def read(text: str, lexicon: Lexicon | None = None) -> Reading:
     """Reads what a text claims.
@@ -94,7 +85,8 @@ def read(text: str, lexicon: Lexicon | None = None) -> Reading:
         Time grows linearly with the length of the text.
 
     Example:
-        >>> [(f.concept.id, f.presence) for f in read("No pleural effusion. 12 mm nodule in the right upper lobe.").findings]
+        >>> reading = read("No pleural effusion. 12 mm nodule in the right upper lobe.")
+        >>> [(finding.concept.id, finding.presence) for finding in reading.findings]
         [('pleural_effusion', 'absent'), ('pulmonary_nodule', 'present')]
     """
     return _Reader(text, lexicon or default_lexicon()).read()
@@ -113,12 +105,10 @@ class _Reader:
         self.measures: list[tuple[Concept, tuple[float, ...]]] = []
         self.unread: list[Span] = []
         self.last: tuple[int, ...] = ()
-        self.seen_regions = {region for match in self.matches for region in match.concept.region}
         self.about_chest = any(
-            match.concept.kind == "anatomy"
-            and any(lexicon.is_a(match.concept, i) for i in ("lung", "mediastinum", "pleura", "thorax"))
+            lexicon.is_a(match.concept, part)
             for match in self.matches
-            if match.concept.kind == "anatomy"
+            for part in ("lung", "mediastinum", "pleura", "thorax")
         )
 
     def read(self) -> Reading:
@@ -132,7 +122,7 @@ class _Reader:
             findings=tuple(self.findings),
             unread=tuple(self.unread),
             suggestions=self._suggestions(),
-            languages=_languages(self.text),
+            languages=languages(self.text),
         )
 
     def _matches_in(self, piece: Piece) -> list[Match]:
@@ -159,10 +149,10 @@ class _Reader:
         if not named:
             self._read_without_finding(sentence, section, organs, sizes, references)
             return
-        chinese = _mostly_chinese(folded[sentence.start : sentence.stop])
+        chinese = mostly_chinese(folded[sentence.start : sentence.stop])
         spans = [Piece(mention.start, mention.stop) for mention in named]
         cues = find_cues(folded, sentence.start, sentence.stop)
-        if _ASKS.match(folded[sentence.start : sentence.stop]):
+        if ASKS.match(folded[sentence.start : sentence.stop]):
             cues = [cue for cue in cues if folded[cue.start : cue.stop] not in ("?",)]
         parts = clauses(folded, sentence, spans, chinese)
         claims = [claim for mention in named if (claim := self._claim(mention, parts, cues, spans))]
@@ -190,7 +180,7 @@ class _Reader:
         ):
             return None  # "no other nodule" does not deny the one described before
         claim = Claim(mention.concept, mention.start, mention.stop, clause, presence, past="past" in kinds)
-        claim.multiple = _plural(self.folded[mention.start : mention.stop], mention.concept)
+        claim.multiple = is_plural(self.folded[mention.start : mention.stop])
         return claim
 
     def _without_vague(self, claims: Sequence[Claim]) -> list[Claim]:
@@ -263,16 +253,19 @@ class _Reader:
         return word.concept is not None and self.lexicon.specialise(concept, word.concept) is not concept
 
     def _used_up(self, word: PlaceWord, named: Sequence[Mention]) -> bool:
-        """Whether an organ is part of a finding's name ("pleural or pericardial effusion"), so no place of its neighbours."""
+        """Whether an organ is part of a finding's name ("pleural or pericardial effusion"), so no place of others."""
         holders = [mention for mention in named if mention.start <= word.start and word.stop <= mention.stop]
         return word.kind == "anatomy" and bool(holders) and not any(self._fits(m.concept, word) for m in holders)
 
     def _note_measures(self, organs: Sequence[Match], sizes: Sequence[Size]) -> None:
         """Keeps the width of an organ ("the ascending aorta measures 38 mm") for a dilatation told elsewhere."""
+        spans = [Piece(organ.span.start, organ.span.stop) for organ in organs]
         for size in sizes:
-            before = [organ for organ in organs if organ.span.stop <= size.start and size.start - organ.span.stop < 60]
-            if before and size.mm:
-                self.measures.append((before[-1].concept, size.mm))
+            index = attach.measured_organ(self.folded, spans, size)
+            # "the aorta measures up to 37 mm" gives its width
+            mm = size.mm or ((size.range_mm[1],) if size.range_mm and size.range_mm[0] == 0 else ())
+            if index is not None and mm:
+                self.measures.append((organs[index].concept, mm))
 
     def _with_measures(self, finding: Finding) -> list[Finding]:
         """The finding with the width of its organ; one for each part where several parts were measured."""
@@ -326,8 +319,10 @@ class _Reader:
         references: Sequence[ImageReference],
     ) -> None:
         words = self.folded[sentence.start : sentence.stop]
-        if self.last and _GOES_ON.match(words) and self._go_on(sentence, organs, sizes, references):
+        if self.last and GOES_ON.match(words) and self._go_on(sentence, organs, sizes, references):
             return
+        if organs:
+            self.last = ()  # "Lymph nodes are seen. The largest ..." does not go on about the finding before them
         if organs and self._only_anatomy(sentence, organs):
             first = len(self.findings)
             self._anatomy_findings(sentence, section, organs)
@@ -335,7 +330,7 @@ class _Reader:
             return
         self._note_measures(organs, [size for size in sizes if size.role == "lesion"])
         kinds = {cue.kind for cue in find_cues(self.folded, sentence.start, sentence.stop)}
-        if section in ("history", "technique") or "normal" in kinds or _RECOMMENDS.search(words):
+        if section in ("history", "technique") or "normal" in kinds or RECOMMENDS.search(words):
             return
         if not organs or section is None:
             self.unread.append(span_of(self.text, sentence.start, sentence.stop))
@@ -381,11 +376,10 @@ class _Reader:
         words = find_place_words(self.folded, sentence.start, sentence.stop, organs, self.lexicon)
         for start, stop in [(m.span.start, m.span.stop) for m in organs] + [(w.start, w.stop) for w in words]:
             rest[start - sentence.start : stop - sentence.start] = [" "] * (stop - start)
-        remaining = _QUERY_ZH.sub(" ", "".join(rest))
+        remaining = QUERY_ZH.sub(" ", "".join(rest))
         tokens = re.findall(r"[^\W_]+", remaining)
         return all(
-            token in _QUERY_WORDS or token in ("lobe", "lobes", "lobar", "segment", "segments", "肺")
-            for token in tokens
+            token in QUERY_WORDS or token in ("lobe", "lobes", "lobar", "segment", "segments", "肺") for token in tokens
         )
 
     def _anatomy_findings(self, sentence: Piece, section: str | None, organs: Sequence[Match]) -> None:
@@ -430,7 +424,7 @@ def _suggest(lexicon: Lexicon, word: str) -> tuple[str, ...]:
 
 
 def _references_of(words: Sequence[PlaceWord], sizes: Sequence[Size], claim: Claim) -> tuple[ImageReference, ...]:
-    """References written nearer to this lesion's words than to another lesion's: those right after its size or place."""
+    """References that belong to one lesion of a list: those right after its size or place."""
     end = max([size.stop for size in sizes] + [word.stop for word in words if word.start > claim.start], default=0)
     others = [size.start for size in claim.sizes if size.start >= end]
     limit = min(others, default=end + 200)
@@ -439,29 +433,3 @@ def _references_of(words: Sequence[PlaceWord], sizes: Sequence[Size], claim: Cla
 
 def _overlaps(start: int, stop: int, span: Span | None) -> bool:
     return span is not None and start < span.stop and span.start < stop
-
-
-_NOT_PLURAL = ("is", "us", "ss", "ous", "as", "changes", "ies of", "ics", "bronchiectasis", "atelectasis", "os")
-
-
-def _plural(words: str, concept: Concept) -> bool:
-    if not words.isascii():
-        return False
-    head = words.split(" of ")[0].split(" in ")[0].split(" with ")[0]
-    if words.endswith(("atelectases", "metastases", "lymphadenopathies", "masses", "bullae", "calculi", "diverticula")):
-        return True
-    return (head.endswith("s") and not head.endswith(_NOT_PLURAL)) or head.endswith(("bullae", "metastases", "masses"))
-
-
-def _mostly_chinese(words: str) -> bool:
-    chinese = sum(map(is_chinese, words))
-    return chinese * 2 > sum(character.isascii() and character.isalpha() for character in words)
-
-
-def _languages(text: str) -> tuple[str, ...]:
-    found = []
-    if re.search(r"[A-Za-z]{3}", text):
-        found.append("en")
-    if any(map(is_chinese, text)):
-        found.append("zh")
-    return tuple(found)

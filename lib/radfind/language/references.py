@@ -22,7 +22,10 @@ _ALONE = (
     r"(?![0-9])(?!\s?[.,/:-]\s?[0-9])"
     r"(?!\s*(?:mm|cm|毫米|厘米|x\s*[0-9]|%|hu\b|[- ]?(?:years?|months?|weeks?|days?)\b|岁|年|月))"
 )
-_LAST = r"(?![0-9])(?![.:/-][0-9])(?!\s*(?:mm|cm|毫米|厘米|x\s*[0-9]|%|hu\b|[- ]?(?:years?|months?|weeks?|days?)\b|岁|年|月))"
+_LAST = (
+    r"(?![0-9])(?![.:/-][0-9])(?!\s*(?:mm|cm|毫米|厘米|x\s*[0-9]|%|hu\b|[- ]?(?:years?|months?|weeks?"
+    r"|days?)\b|岁|年|月))"
+)
 _NUMBER = r"[0-9]{1,4}"
 _CLOSE = r"(?=\s*(?:\Z|[^a-z0-9\s]|(?:and|of|in|on|to|series|ser|se|the|for|as|is|are|was|were|see)\b))"
 _JOIN = r"\s*(?:,|and|&|、|和|及|与|to|through|至|到|-)\s*"
@@ -34,12 +37,13 @@ _PATTERNS = tuple(
     for pattern in (
         # series/image 3/42 · se/im: 3-42
         rf"{_KEY}(?:series|ser|se)\.?\s?/\s?(?:image|img|ima|im)s?{_MARK}(?P<series>{_NUMBER})\s?[/-]\s?(?P<one>{_NUMBER}){_LAST}",
-        # image 42 of series 3 · image 42 (series 3): before the next form, which would take "series 3 image 7" out of a list
+        # image 42 of series 3 · image 42 (series 3): first, or the next form would take "series 3 image 7" of a list
         rf"{_IMAGE}{_LIST}\s*(?:of|in|on|from|at|\()\s*(?:the\s)?\s*{_SERIES}(?P<series>{_NUMBER})(?![0-9])",
         # series 3 image 42 · se4/im120 · ser. 5, img. 66 · 序列3图像42 · 序列3第42层
         rf"{_SERIES}(?P<series>{_NUMBER})(?![0-9.]){_BETWEEN}(?:{_IMAGE}|section\s|第\s*){_LIST}\s*(?:层面?|幅|张)?",
         # 第3序列第42幅图像 · 3号序列图像42
-        rf"(?:第\s*)?(?P<series>{_NUMBER})\s*号?\s*(?:序列|系列)\s*,?\s*(?:的)?(?:第|{_IMAGE})\s*{_LIST}\s*(?:层面?|幅|张)?(?:图像)?",
+        rf"(?:第\s*)?(?P<series>{_NUMBER})\s*号?\s*(?:序列|系列)\s*,?\s*(?:的)?(?:第|{_IMAGE})\s*{_LIST}\s*(?:层面?"
+        rf"|幅|张)?(?:图像)?",
         # image 42, series 3
         rf"{_IMAGE}{_LIST}\s*[,;/\[]?\s*{_SERIES}(?P<series>{_NUMBER})(?![0-9])",
         # s3 i42 · S3/I42

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -28,7 +29,7 @@ _DATA = Path(__file__).parent / "data" / "cues.json"
 
 @functools.cache
 def _cue_patterns() -> tuple[re.Pattern[str], tuple[CueKind, ...]]:
-    """One pattern for all cues, group ``k<i>`` being of the i-th kind; of those that match at a place the first wins."""
+    """One pattern for all cues, group ``k<i>`` of the i-th kind; of those that match at a place the first wins."""
     content = json.loads(_DATA.read_text("utf-8"))
     alternatives = []
     for index, group in enumerate(content["cues"]):
@@ -45,9 +46,12 @@ def _expand(pattern: str, macros: Mapping[str, str]) -> str:
 
 _PREDICATE = re.compile(
     r"there\s+(?:is|are|was|were|has been|have been)\b"
-    r"|\b(?:is|are|was|were|has|have|had|could|can)(?:\s+(?:also|not|been|be|[a-z]+ly)){0,4}\s+(?:observed|detected|seen|found"
-    r"|identified|noted|noticed|visuali[sz]ed|demonstrated|evident|present|appreciated|shown|encountered|monitored|followed"
-    r"|traced|visible|apparent|reported|evaluated|considered|normal|natural|open|patent|preserved|intact|unremarkable|clear"
+    r"|\b(?:is|are|was|were|has|have|had|could|can)(?:\s+(?:also|not|been|be|[a-z]+ly)){0,4}\s+(?:observed"
+    r"|detected|seen|found"
+    r"|identified|noted|noticed|visuali[sz]ed|demonstrated|evident|present|appreciated|shown"
+    r"|encountered|monitored|followed"
+    r"|traced|visible|apparent|reported|evaluated|considered|normal|natural|open|patent|preserved"
+    r"|intact|unremarkable|clear"
     r"|measured|stable)\b"
     r"|\b(?:shows?|demonstrates?|reveals?|continues?|persists?|draws?)\b"
 )
@@ -93,7 +97,7 @@ def clauses(folded: str, sentence: Piece, named: Sequence[Piece], chinese: bool)
     else:
         cuts = _english_cuts(folded, sentence, named)
     edges = [sentence.start, *cuts, sentence.stop]
-    return [Piece(a, b) for a, b in zip(edges, edges[1:], strict=False) if b > a]
+    return [Piece(a, b) for a, b in itertools.pairwise(edges) if b > a]
 
 
 def _list_comma(folded: str, cut: int) -> bool:
@@ -104,20 +108,19 @@ def _list_comma(folded: str, cut: int) -> bool:
 def _english_cuts(folded: str, sentence: Piece, named: Sequence[Piece]) -> list[int]:
     predicates = list(_PREDICATE.finditer(folded, sentence.start, sentence.stop))
     cuts: list[int] = []
-    for first, second in zip(predicates, predicates[1:], strict=False):
-        joints = [joint for joint in _JOINT.finditer(folded, first.end(), second.start())]
+    for first, second in itertools.pairwise(predicates):
+        joints = list(_JOINT.finditer(folded, first.end(), second.start()))
         if not joints:
             continue
         chosen = None
         for index, joint in enumerate(joints):
             end = joints[index + 1].start() if index + 1 < len(joints) else second.end()
-            if any(joint.end() <= name.start < end for name in named):
-                # after "there is", the first named thing belongs to it
-                if any(first.end() <= name.start < joint.start() for name in named) or not first.group().startswith(
-                    "there"
-                ):
-                    chosen = joint
-                    break
+            names_next = any(joint.end() <= name.start < end for name in named)
+            # after "there is", the first named thing belongs to it
+            names_own = any(first.end() <= name.start < joint.start() for name in named)
+            if names_next and (names_own or not first.group().startswith("there")):
+                chosen = joint
+                break
         if chosen is not None:
             cuts.append(chosen.start())
     return cuts
@@ -179,7 +182,7 @@ _QUESTIONED_TOGETHER = re.compile(r"\s*(?:/|,?\s?(?:or|and|versus|vs)\s|[、及�
 
 
 def _just_before(folded: str, stop: int, cue: Cue, named: Sequence[Piece]) -> bool:
-    """A question mark questions the last thing named, with the things it is listed with, unless many words lie between."""
+    """A question mark questions the last thing named and those listed with it, unless many words lie between."""
     later = sorted((name for name in named if stop <= name.start < cue.start), key=lambda name: name.start)
     for name in later:
         if not _QUESTIONED_TOGETHER.fullmatch(folded[stop : name.start]):
@@ -194,11 +197,12 @@ def _points_forward(cue: Cue, clause: Piece, named: Sequence[Piece]) -> bool:
 
 
 _NEW_ITEM = re.compile(
-    r",\s*(?:and\s+)?(?:an?\s|mild|minimal|slight|small|moderate|tiny|several|stable|there\b|one\b|two\b|three\b|[0-9]+\s?(?:mm|cm))|\band an?\s"
+    r",\s*(?:and\s+)?(?:an?\s|mild|minimal|slight|small|moderate|tiny|several|stable|there\b"
+    r"|one\b|two\b|three\b|[0-9]+\s?(?:mm|cm))|\band an?\s"
 )
 
 
 def _list_broken(folded: str, cue: Cue, start: int) -> bool:
-    """ "no mass, a small nodule ...": an article or grade after a comma starts something new, unless "or" closes a list."""
+    """ "no mass, a small nodule": an article or grade after a comma starts something new, unless "or" closes a list."""
     gap = folded[cue.stop : start]
     return bool(_NEW_ITEM.search(gap)) and " or " not in folded[cue.stop : start + 60]

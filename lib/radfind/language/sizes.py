@@ -32,7 +32,8 @@ _LENGTH = re.compile(
 _PART = re.compile(rf"(?P<value>{_NUMBER})(?:[- ]?(?P<unit>{_UNIT}))?")
 
 _BELOW = re.compile(
-    r"(?:up to|(?:less|smaller|lower|fewer) than|not exceeding|(?:do|does) not exceed|under|below|<|≤|at most|no larger than|within"
+    r"(?:up to|(?:less|smaller|lower|fewer) than|not exceeding|(?:do|does) not exceed|under"
+    r"|below|<|≤|at most|no larger than|within"
     r"|小于|不超过|不足|未超过|不大于|最大至)\s*(?:or equal to\s*)?(?:about|approximately|约)?\s*\Z"
 )
 _ABOVE = re.compile(
@@ -40,20 +41,26 @@ _ABOVE = re.compile(
     r"(?:or equal to\s*)?(?:about|approximately|约)?\s*\Z"
 )
 _BELOW_AFTER = re.compile(r"\s*(?:or|and)\s(?:less|smaller|under|below)|\s*(?:以下|以内|之内)|\s*或(?:更小|以下)")
-_ABOVE_AFTER = re.compile(r"\s*(?:or|and)\s(?:more|larger|greater|over|above)|\s*(?:以上)|\s*或(?:更大|以上)")
+_ABOVE_AFTER = re.compile(
+    r"\s*(?:or|and)\s(?:more|larger|greater|over|above)(?! (?:than )?(?:the )?normal)|\s*(?:以上)"
+    r"|\s*或(?:更大|以上)"
+)
 _BETWEEN = re.compile(r"(?:between|from|ranging|range|ranges|varying|介于|介乎)(?:\s(?:from|between))?\s*\Z")
 
 _PREVIOUS_BEFORE = re.compile(
     r"(?:previous(?:ly)?|prior|formerly|earlier|before|initially|compared (?:to|with)|versus|vs\.?|old|last)"
-    r"(?:\s(?:measured|measuring|size|was|were|examination|study|exam|ct|scan|value|it|its|in|on|at|the|diameter|of|approximately"
+    r"(?:\s(?:measured|measuring|size|was|were|examination|study|exam|ct|scan|value|it|its"
+    r"|in|on|at|the|diameter|of|approximately"
     r"|about|to|up)){0,6}\s*[:,(]?\s*(?:\S{0,10}[0-9]\S{0,8}\s?:?\s?)?\Z"
     r"|(?:\bwas|\bwere)\s(?:approximately\s|about\s)?\Z(?=never)"
-    r"|(?:increased|decreased|grown|enlarged|grew|shrunk|reduced|regressed|changed)\s(?:in size\s|in diameter\s)?from\s\Z"
+    r"|(?:increased|decreased|grown|enlarged|grew|shrunk|reduced|regressed|changed)\s(?:in size\s"
+    r"|in diameter\s)?from\s\Z"
     r"|\(was\s\Z"
     r"|(?:原来?|前次|前片|上次|既往|此前|以前|旧片|原片|先前|之前|前者)[^,。;]{0,10}\Z"
 )
 _PREVIOUS_AFTER = re.compile(
-    r"\s*\)?\s*(?:previously|formerly|before\b(?! the)|earlier|(?:in|on|at) (?:the|her|his|a)? ?(?:previous|prior|last|old|earlier))"
+    r"\s*\)?\s*(?:previously|formerly|before\b(?! the)|earlier|(?:in|on|at) (?:the|her|his"
+    r"|a)? ?(?:previous|prior|last|old|earlier))"
     r"|\s*(?:\(?原|\(?前片|\(?前次)(?=[)。;]|\Z)"
 )
 _PREVIOUS_LATER = re.compile(r"\b(?:previous|prior|last|former|old)\s(?:[a-z]+\s){0,2}(?:exam|study|scan|ct|review|mr)")
@@ -65,12 +72,14 @@ _TECHNIQUE_BEFORE = re.compile(
     r"(?:\s(?:of|was|is|with|at|about|a|in|section|slice|between))*\s*[:=为约]?\s*\Z"
 )
 _TECHNIQUE_AFTER = re.compile(
-    r"[- ]?(?:(?:thick|thin)[- ])?(?:(?:non-?contrast|axial|contiguous|contrast)[- ])?(?:slices?|sections?|collimation|reconstructions?|cuts?|intervals?|层厚|薄层|层|间隔)(?![a-z])"
+    r"[- ]?(?:(?:thick|thin)[- ])?(?:(?:non-?contrast|axial|contiguous|contrast)[- ])?(?:slices?"
+    r"|sections?|collimation|reconstructions?|cuts?|intervals?|层厚|薄层|层|间隔)(?![a-z])"
     r"|[- ]?thick(?:\s(?:non|axial|images|scan|section|slice|multi|cross))"
 )
 _DISTANCE_BEFORE = re.compile(r"(?:distance|距|相距)\D{0,14}\Z|(?:at a depth of|deep)\s(?:about |approximately )?\Z")
 _DISTANCE_AFTER = re.compile(
-    r"\s*(?:(?:away|apart|distant|distal|proximal|above|below|beneath|cranial|caudal|superior|inferior|deep (?:to|from)|lateral|medial"
+    r"\s*(?:(?:away|apart|distant|distal|proximal|above|below|beneath|cranial|caudal|superior"
+    r"|inferior|deep (?:to|from)|lateral|medial"
     r"|anterior|posterior)\b(?!\s?-?(?:segment|lingul|bas[ai]l|lobe|part|portion|(?:the )?(?:upper limit|normal)))"
     r"|from the (?!left|right upper|right lower|right lung)|off the|to the (?:pleura|carina|skin)|处)"
 )

@@ -14,8 +14,37 @@ LONGEST_SENTENCE = 600
 
 # A full stop after one of these does not end a sentence.
 ABBREVIATIONS = frozenset(
-    ["approx", "ca", "cf", "dr", "e.g", "eg", "fig", "i.e", "im", "ima", "img", "imgs", "nr", "no", "prof"]
-    + ["resp", "se", "seq", "ser", "vs", "dia", "diam", "max", "min", "pos", "st", "lt", "rt", "b/l"]
+    [
+        "approx",
+        "ca",
+        "cf",
+        "dr",
+        "e.g",
+        "eg",
+        "fig",
+        "i.e",
+        "im",
+        "ima",
+        "img",
+        "imgs",
+        "nr",
+        "no",
+        "prof",
+        "resp",
+        "se",
+        "seq",
+        "ser",
+        "vs",
+        "dia",
+        "diam",
+        "max",
+        "min",
+        "pos",
+        "st",
+        "lt",
+        "rt",
+        "b/l",
+    ]
 )
 
 _SPECIAL = {

@@ -1,0 +1,100 @@
+"""What kind of sentence this is: one that goes on, asks, recommends, only names; its language and number."""
+
+from __future__ import annotations
+
+import re
+
+from radfind.language.normal import is_chinese
+
+GOES_ON = re.compile(
+    r"\s*(?:-\s*)?(?:however,? )?(?:(?:on|in) the (?:left|right),? it\b|the (?:[a-z-]+ ){0,2}(?:diameter"
+    r"|dimension|size|thickness) (?!of)|it|its|this|these|they|their|the (?:lesion|nodule|mass"
+    r"|largest|larger|biggest|former|latter|one|described)|largest|measur|size|dimension|diameter"
+    r"|margin|border"
+    r"|approximately|about|with|showing|located|see |\(|series|ser\b|se\b|image|ima?g?\b|[0-9]"
+    r"|其|该|此|大者|较大|最大|大小|直径|长径|边界|边缘|形态|密度|约|位于|内|序列|图|见于|第|伴)"
+)
+RECOMMENDS = re.compile(
+    r"recommend|advis|suggested that|follow-?up|correlat|further (?:examination|evaluation)"
+    r"|clinical|please|thank|dear|建议|请结合|随访|复查|定期|必要时"
+)
+QUERY_WORDS = frozenset(
+    [
+        "show",
+        "me",
+        "find",
+        "the",
+        "a",
+        "an",
+        "of",
+        "in",
+        "and",
+        "or",
+        "segment",
+        "outline",
+        "please",
+        "where",
+        "is",
+        "are",
+        "all",
+        "any",
+        "whole",
+        "entire",
+        "locate",
+        "mark",
+        "label",
+        "both",
+        "structure",
+        "organ",
+        "region",
+        "area",
+        "at",
+        "on",
+        "level",
+        "to",
+        "there",
+        "for",
+        "look",
+        "patient",
+        "patients",
+        "s",
+        "body",
+        "with",
+        "part",
+    ]
+)
+QUERY_ZH = re.compile(
+    r"请|分割|显示|查找|找到|标出|勾画|的|和|与|及|、|所有|全部|哪里|在哪|位置|区域|部位|一下|内|处|侧|段|叶|区"
+)
+ASKS = re.compile(
+    r"\s*(?:is|are|was|were|does|do|did|can|where|any|has|have|which|what)\b|.*(?:吗|有无|有没有|是否|哪里|哪儿|何处)"
+)
+
+
+_NOT_PLURAL = ("is", "us", "ss", "ous", "as", "changes", "ies of", "ics", "bronchiectasis", "atelectasis", "os")
+
+
+def is_plural(words: str) -> bool:
+    """Whether an English name is in the plural and so tells of several."""
+    if not words.isascii():
+        return False
+    head = words.split(" of ")[0].split(" in ")[0].split(" with ")[0]
+    if words.endswith(("atelectases", "metastases", "lymphadenopathies", "masses", "bullae", "calculi", "diverticula")):
+        return True
+    return (head.endswith("s") and not head.endswith(_NOT_PLURAL)) or head.endswith(("bullae", "metastases", "masses"))
+
+
+def mostly_chinese(words: str) -> bool:
+    """Whether Chinese characters outnumber half the Latin letters."""
+    chinese = sum(map(is_chinese, words))
+    return chinese * 2 > sum(character.isascii() and character.isalpha() for character in words)
+
+
+def languages(text: str) -> tuple[str, ...]:
+    """Languages seen: "en" for a Latin word of three letters, "zh" for any Chinese character."""
+    found = []
+    if re.search(r"[A-Za-z]{3}", text):
+        found.append("en")
+    if any(map(is_chinese, text)):
+        found.append("zh")
+    return tuple(found)
