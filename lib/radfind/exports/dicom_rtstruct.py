@@ -46,7 +46,7 @@ def structure_set(segmentation: Segmentation, volume: Volume, *, series_number: 
     """
     from pydicom.dataset import Dataset, FileMetaDataset
     from pydicom.sequence import Sequence
-    from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+    from pydicom.uid import UID, ExplicitVRLittleEndian, generate_uid
 
     if not segmentation.geometry.same_grid(volume.geometry):
         raise InputError("The segmentation lies on another grid than the volume; export it with its own scan.")
@@ -56,7 +56,7 @@ def structure_set(segmentation: Segmentation, volume: Volume, *, series_number: 
     first, now = sources[0], dt.datetime.now()
     ds = Dataset()
     ds.file_meta = FileMetaDataset()
-    ds.file_meta.MediaStorageSOPClassUID = ds.SOPClassUID = _STORAGE
+    ds.file_meta.MediaStorageSOPClassUID = ds.SOPClassUID = UID(_STORAGE)
     ds.file_meta.MediaStorageSOPInstanceUID = ds.SOPInstanceUID = generate_uid(prefix=None)
     ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     ds.is_little_endian, ds.is_implicit_VR = True, False
