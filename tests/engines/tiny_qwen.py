@@ -48,7 +48,8 @@ def write_checkpoint(
     with torch.no_grad():  # larger than the usual start, so that scores differ clearly
         for name, parameter in model.named_parameters():
             if parameter.ndim > 1:
-                parameter.normal_(0, 0.3 if "lm_head" in name else 0.12)
+                width = 32 / text_config["hidden_size"]  # wider models add up more terms
+                parameter.normal_(0, (0.3 if "lm_head" in name else 0.12) * width**0.5)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     (folder / "preprocessor_config.json").write_text(
