@@ -114,6 +114,7 @@ def _routes(backend: Backend, server: Server) -> list[Route | Mount]:
         Route("/datastore/label", store_endpoints.put_label, methods=["PUT"]),
         Route("/session", store_endpoints.put_session, methods=["PUT"]),
         Route("/session/", store_endpoints.put_session, methods=["PUT"]),
+        Route("/session/{session}", store_endpoints.get_session, methods=["GET"]),
         Route("/infer/{model}", endpoints.infer, methods=["POST"]),
         Route("/radfind/jobs", jobs_api.create, methods=["POST"]),
         Route("/radfind/jobs", jobs_api.index, methods=["GET"]),

@@ -12,6 +12,7 @@ from pathlib import Path
 
 CPU_SECONDS = 120
 MAX_LABEL_VOXELS = 4096 * 512 * 512
+OTHER_IMAGES = (".nrrd", ".nhdr", ".mha", ".mhd", ".nii", ".nii.gz", ".hdr", ".img", ".png", ".jpg", ".jpeg", ".zip")
 _MAGIC = {
     ".nii.gz": (b"\x1f\x8b",),
     ".nii": (b"\x5c\x01\x00\x00", b"\x00\x00\x01\x5c", b"\x1c\x02\x00\x00", b"\x00\x00\x02\x1c"),
@@ -35,13 +36,43 @@ def limit(memory: int) -> None:
 
 
 def sniff(path: Path) -> str | None:
-    """Why the file's first bytes do not fit its name, or None when they do."""
+    """Why the file's first bytes do not fit its name, or what they must not say; None when all is well."""
     for suffix, magics in _MAGIC.items():
         if path.name.lower().endswith(suffix):
             with path.open("rb") as file:
-                head = file.read(16)
-            return None if head.startswith(magics) else f"its content is not what '{suffix}' stands for."
+                head = file.read(1 << 16)
+            if not head.startswith(magics):
+                return f"its content is not what '{suffix}' stands for."
+            if suffix.endswith((".nrrd", ".mha")) and _names_another_file(head):
+                return "its voxels lie in another file; send them in one."
+            return _zip_without_headers(path) if suffix == ".zip" else None
     return None  # DICOM: the reader tells
+
+
+def _names_another_file(head: bytes) -> bool:
+    """Whether an NRRD or MetaImage header points to a file beside it: on a server that could be any file."""
+    for line in head.split(b"\n"):
+        name, _, value = line.replace(b"=", b":", 1).partition(b":")
+        key = name.strip().lower().replace(b" ", b"")
+        if key == b"datafile" or (key == b"elementdatafile" and value.strip().upper() != b"LOCAL"):
+            return True
+        if not line.strip() or key == b"elementdatafile":
+            return False  # the header ends here
+    return True  # a header of 64 KiB without an end
+
+
+def _zip_without_headers(path: Path) -> str | None:
+    """Zips are for DICOM series: other images inside would not have been looked at here."""
+    import zipfile
+
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = [name.lower() for name in archive.namelist()]
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+        return "it is not a whole zip archive."
+    if any(name.endswith(OTHER_IMAGES) for name in names):
+        return "a zip may hold DICOM only; send other images as one file each."
+    return None
 
 
 def check_image(path: Path) -> None:

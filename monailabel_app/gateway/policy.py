@@ -65,6 +65,7 @@ _TABLE: list[tuple[str, str, Rule]] = [
     ("PUT", "/datastore/(image)?", Rule(Role.ANNOTATOR)),
     ("PUT", "/datastore/label", Rule(Role.ANNOTATOR)),
     ("PUT", "/session/?", Rule(Role.READER)),
+    ("GET", f"/session/{_SEGMENT}", Rule(Role.READER)),
     # MONAI Label's contract, passed on
     ("GET", "/", Rule(Role.READER, ours=False)),
     ("GET", "/(docs|openapi.json|favicon.ico)", Rule(Role.READER, ours=False)),
@@ -78,7 +79,7 @@ _TABLE: list[tuple[str, str, Rule]] = [
     ("DELETE", "/datastore/label", Rule(Role.REVIEWER, ours=False)),
     ("DELETE", "/datastore/(image)?", Rule(Role.ADMIN, ours=False)),
     ("POST", f"/activelearning/{_SEGMENT}", Rule(Role.READER, ours=False)),
-    ("GET|DELETE", f"/session/{_SEGMENT}", Rule(Role.READER, ours=False)),
+    ("DELETE", f"/session/{_SEGMENT}", Rule(Role.READER, ours=False)),
     ("GET", "/scoring/?", Rule(Role.READER, ours=False)),
     ("POST|DELETE", f"/scoring/({_SEGMENT})?", Rule(Role.REVIEWER, ours=False)),
     ("POST", f"/infer/wsi(_v2)?/{_SEGMENT}", Rule(Role.ADMIN, "batch", ours=False)),

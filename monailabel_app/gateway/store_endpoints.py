@@ -12,7 +12,7 @@ from starlette.responses import FileResponse, JSONResponse, Response
 
 from monailabel_app.gateway import checks, sandbox
 from monailabel_app.gateway.access import who
-from monailabel_app.gateway.downloads import checksum_fits, image_file
+from monailabel_app.gateway.downloads import checksum_fits, folder_as_nrrd, image_file
 from monailabel_app.gateway.errors import CLIENT_CLOSED, Refusal
 from monailabel_app.gateway.forms import Form, read_form
 from monailabel_app.gateway.inference import IMAGE_EXTENSIONS, LABEL_EXTENSIONS, named
@@ -105,6 +105,23 @@ async def put_session(request: Request) -> Response:
         await asyncio.to_thread(form.discard)
     server.audit.record("session_made", who=who(request).name)
     return JSONResponse({"session_id": name, "session_info": info.to_json()})
+
+
+async def get_session(request: Request) -> Response:
+    """``GET /session/{id}``: what is known of it, or with ``image=true`` its image."""
+    server = Server.of(request)
+    name = checks.checked_id(request.path_params["session"], "session id")
+    sessions = server.backend.instance.sessions()
+    touch = request.query_params.get("update_ts", "").lower() in ("true", "1")
+    info = await asyncio.to_thread(sessions.get_session, name, touch) if sessions is not None else None
+    if info is None:
+        raise Refusal(404, "There is no such session, or it has expired.")
+    if request.query_params.get("image", "").lower() not in ("true", "1"):
+        return JSONResponse(info.to_json())
+    file = Path(info.image)
+    if file.is_dir():
+        file = await asyncio.to_thread(folder_as_nrrd, file, server.settings.state / "cache")
+    return FileResponse(file, media_type="application/octet-stream", filename=file.name)
 
 
 async def _form(request: Request) -> Form:
