@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from radfind.engines.api import Context, EngineInfo
 from radfind.engines.builtin.analysis import AnalysisCache
 from radfind.engines.builtin.answering import Answerer
+from radfind.engines.builtin.prompted import Prompted
 from radfind.engines.builtin.vocabulary import known_concepts
-from radfind.errors import NotSupportedError
 from radfind.language.lexicon import default_lexicon
 from radfind.prompts import Prompt, TextPrompt
 from radfind.results import Ranking, Segmentation, Verdict
@@ -26,32 +26,29 @@ class BuiltinEngine:
 
     def __init__(self) -> None:
         self._cache = AnalysisCache()
+        self._prompted = Prompted(NAME)
 
     def info(self) -> EngineInfo:
         return EngineInfo(
             name=NAME,
             tasks=("segment", "rank", "verify"),
             modalities=("CT",),
-            prompts=("TextPrompt",),
+            prompts=("TextPrompt", "PointPrompt", "BoxPrompt", "ScribblePrompt", "MaskPrompt"),
             concepts=known_concepts(default_lexicon()),
             licence="Apache-2.0",
         )
 
     def segment(self, volume: Volume, prompts: Sequence[Prompt], *, context: Context) -> Segmentation:
-        """Outline what the text prompts name.
+        """Outline what the prompts name or mark. Clicks, boxes, scribbles and masks work on any modality, text on CT.
 
         Raises:
-            NotSupportedError: no prompt can be answered at all, or the volume is not a CT.
-            PromptError: nothing known could be read from the text.
+            NotSupportedError: no prompt can be answered at all, or the volume of a text prompt is not a CT.
+            PromptError: nothing known could be read from the text, or a visual prompt is unusable.
             ImageError: the volume is too thin or empty.
         """
-        texts = [prompt for prompt in prompts if isinstance(prompt, TextPrompt)]
-        if not texts:
-            kinds = ", ".join(sorted({type(prompt).__name__ for prompt in prompts})) or "no prompt"
-            raise NotSupportedError(
-                f"The built-in engine segments from text; it was given {kinds}. Type what to look for."
-            )
-        return self._answerer(volume, context).segment(texts)
+        if all(isinstance(prompt, TextPrompt) for prompt in prompts):
+            return self._answerer(volume, context).segment([p for p in prompts if isinstance(p, TextPrompt)])
+        return self._prompted.segment(volume, prompts, lambda t: self._answerer(volume, context).segment(t), context)
 
     def rank(
         self,

@@ -1,0 +1,1 @@
+"""Segmentation from points, boxes, scribbles and masks, on any modality, without weights."""
