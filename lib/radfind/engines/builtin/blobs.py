@@ -18,6 +18,12 @@ _LEVELS: tuple[tuple[int, tuple[float, ...]], ...] = (
 """Scales (Gaussian sigma, mm) and the factor by which the grid is coarsened for them. A ball of radius r answers most
 at sigma = r / sqrt(3), so these cover diameters of 3.5 to 62 mm with steps of about 1.4 (Lindeberg, IJCV 1998)."""
 
+_HAZY_LEVELS: tuple[tuple[int, tuple[float, ...]], ...] = ((1, (2.2,)), (2, (3.2, 4.5, 6.3)), (4, (9.0,)))
+"""Scales at which ground glass is looked for apart, with the vessels taken away: 7.5 to 31 mm."""
+
+_THIN_MM = 3.0
+_HAZY_HU = -300.0
+
 BALL_DOT = 0.31
 """What the dot filter answers to a ball of unit contrast at its own scale: sqrt(2/pi) 3^1.5 e^-1.5 / 3."""
 
@@ -39,12 +45,14 @@ class Blob:
         sigma: scale, mm.
         dot: answer of the dot filter, HU.
         roundness: smallest over largest principal curvature, 0..1; 1 for a ball, 0 for a tube.
+        hazy: seen with the vessels taken away.
     """
 
     position: tuple[float, float, float]
     sigma: float
     dot: float
     roundness: float
+    hazy: bool = False
 
 
 def find_blobs(field: LungField) -> list[Blob]:
@@ -63,19 +71,49 @@ def find_blobs(field: LungField) -> list[Blob]:
     reach = min(_BORDER, values.shape[0] - 1)
     values = np.pad(values, ((reach, reach), (0, 0), (0, 0)), mode="reflect")
     inside = np.pad(inside, ((reach, reach), (0, 0), (0, 0)))
+    blobs = _scan(values, inside, field.step, _LEVELS)
+    hazy = _scan(_without_thin(values, field.step), inside, field.step, _HAZY_LEVELS)
+    blobs += [dataclasses.replace(blob, hazy=True) for blob in hazy]
+    offset = np.array([part.start for part in box], float) - [reach, 0, 0]
+    moved = [dataclasses.replace(blob, position=_shifted(blob.position, offset)) for blob in blobs]
+    return sorted(moved, key=lambda blob: -blob.dot)
+
+
+def _shifted(position: tuple[float, float, float], offset: npt.NDArray[np.float64]) -> tuple[float, float, float]:
+    k, j, i = np.asarray(position) + offset
+    return float(k), float(j), float(i)
+
+
+def _without_thin(values: npt.NDArray[np.float32], step: float) -> npt.NDArray[np.float32]:
+    """The image with thin bright things taken away: a grey opening, wide enough for small vessels.
+
+    Ground glass among vessels then stands alone; it is bright over more than the width of the opening.
+    """
+    from scipy import ndimage
+
+    width = 2 * max(1, round(_THIN_MM / 2.0 / step)) + 1
+    return np.asarray(ndimage.grey_opening(np.minimum(values, _HAZY_HU), size=(width,) * 3), np.float32)
+
+
+def _scan(
+    values: npt.NDArray[np.float32],
+    inside: npt.NDArray[np.bool_],
+    step: float,
+    levels: tuple[tuple[int, tuple[float, ...]], ...],
+) -> list[Blob]:
+    """Blobs of one image over several scales; positions on the grid of `values`."""
     blobs: list[Blob] = []
-    for factor, sigmas in _LEVELS:
+    for factor, sigmas in levels:
         image = values if factor == 1 else downsample(values, factor)
         allowed = inside if factor == 1 else downsample(inside.astype(np.float32), factor) > 0.5
         if min(image.shape) < 5:
             continue
         for sigma in sigmas:
-            scale = sigma / (factor * field.step)
+            scale = sigma / (factor * step)
             smooth = _blur(image, scale)
             for place, dot, roundness in _maxima(smooth, allowed, scale):
-                k, j, i = (place + 0.5) * factor - 0.5 + [part.start for part in box]
-                blobs.append(Blob((float(k) - reach, float(j), float(i)), sigma, dot, roundness))
-    blobs.sort(key=lambda blob: -blob.dot)
+                k, j, i = (place + 0.5) * factor - 0.5
+                blobs.append(Blob((float(k), float(j), float(i)), sigma, dot, roundness))
     return blobs
 
 

@@ -102,9 +102,8 @@ def size_agreement(finding: Finding, lesion: Lesion) -> float:
 
 def _one_size(reported: float, measured: float) -> float:
     difference = abs(measured - reported)
-    base = max(reported, measured)
-    same = max(SIZE_SAME[0], SIZE_SAME[1] * base)
-    other = max(SIZE_OTHER[0], SIZE_OTHER[1] * base)
+    same = max(SIZE_SAME[0], SIZE_SAME[1] * measured)
+    other = max(SIZE_OTHER[0], SIZE_OTHER[1] * measured)
     return float(np.clip(1.0 - 0.5 * (difference - same) / (other - same), 0.0, 1.0))
 
 

@@ -20,7 +20,7 @@ MASS_MM = 30.0
 CALCIFIED_HU = 200.0
 """Calcified above (Siegelman et al., Radiology 1986: 164; 200 keeps contrast-filled vessels out)."""
 
-BLOBS_PER_SCALE = 45
+BLOBS_PER_SCALE = 40
 """Blobs of each scale looked at closer; a bound on time. Per scale, since faint large ones matter more than the many
 flecks that noise and vessels make at the finest."""
 
@@ -53,11 +53,12 @@ def find_nodules(field: LungField, context: Context) -> list[Lesion]:
 
 def _strongest(blobs: list[Blob]) -> list[Blob]:
     """The strongest of each scale, all by falling strength."""
-    counts: dict[float, int] = {}
+    counts: dict[tuple[float, bool], int] = {}
     kept = []
     for blob in blobs:
-        counts[blob.sigma] = counts.get(blob.sigma, 0) + 1
-        if counts[blob.sigma] <= BLOBS_PER_SCALE:
+        key = (blob.sigma, blob.hazy)
+        counts[key] = counts.get(key, 0) + 1
+        if counts[key] <= BLOBS_PER_SCALE:
             kept.append(blob)
     return kept
 

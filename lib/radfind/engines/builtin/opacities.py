@@ -8,13 +8,17 @@ from radfind.engines.api import Context
 from radfind.engines.builtin.field import LungField
 from radfind.engines.builtin.grid import dilate
 from radfind.engines.builtin.lesion import Lesion
-from radfind.engines.builtin.spread import blurred, opened, pieces, spread_lesion
+from radfind.engines.builtin.pleura import find_pneumothoraces
+from radfind.engines.builtin.spread import blurred, onto_working_grid, opened, pieces, spread_lesion
 
 SOLID_HU = -250.0
 """Consolidation obscures vessels: soft-tissue density with some air (Fleischner glossary, Radiology 2024)."""
 
 EMPHYSEMA_HU = -950.0
 """Gevenois et al., AJRCCM 1996: -950 HU matches macroscopic emphysema on thin slices."""
+
+_FREE_AIR = 0.4
+"""Pneumothoraces at least this sure are not counted as emphysema."""
 
 _VESSEL_MM = 6.0
 """Radius of the widest vessels and bronchi inside the lungs (lobar arteries: 12 mm)."""
@@ -30,7 +34,9 @@ def find_opacities(field: LungField, context: Context) -> list[Lesion]:
     found = []
     for piece in pieces(dense, field.step, 3.0):
         volume = float(piece.sum()) * field.step**3 / 1000.0
-        lesion = spread_lesion(field, piece, "consolidation", min(1.0, volume / 12.0), (-500.0, 300.0))
+        lesion = spread_lesion(
+            field, piece, "consolidation", float(np.clip((volume - 3.0) / 20.0, 0.0, 1.0)), (-500.0, 300.0)
+        )
         if lesion is not None:
             found.append(lesion)
     context.step(0.6, "ground glass")
@@ -56,6 +62,9 @@ def find_emphysema(field: LungField, context: Context) -> list[Lesion]:
     found = []
     smooth = blurred(field, 1.5, field.aerated)
     low = field.aerated & (smooth < EMPHYSEMA_HU)
+    for lesion in find_pneumothoraces(field, context):
+        if lesion.score >= _FREE_AIR:
+            low &= ~dilate(onto_working_grid(field, lesion), 3.0, (field.step, field.step, field.step))
     for side in (1, 2):
         lung = field.aerated & (field.half == side)
         if lung.sum() * field.step**3 < 50e3:

@@ -246,7 +246,7 @@ def _halo(view: View, solid: Mask, background: float, noise: float) -> tuple[Mas
     # Ground glass is thick; the blurred edges of vessels that leave the core are thin.
     around = np.asarray(edt.edt(wide | (away <= blur), anisotropy=thin, black_border=False, parallel=1))
     thick = wide & (around > blur)
-    if thick.sum() < 0.5 * solid.sum() or thick.sum() * step**3 < 30.0:
+    if thick.sum() < 0.3 * solid.sum() or thick.sum() * step**3 < 30.0:
         return None
     level = float(np.median(hu[thick]))
     edge = (level + background) / 2.0

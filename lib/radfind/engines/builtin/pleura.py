@@ -62,7 +62,7 @@ def find_pneumothoraces(field: LungField, context: Context) -> list[Lesion]:
     inside = (field.field > 0) & (field.work < -400.0)
     smooth = blurred(field, 1.5, inside)
     spacing = (field.step, field.step, field.step)
-    bare = opened(inside & (smooth < FREE_AIR_HU), 2.0, field.step)
+    bare = opened(inside & (smooth < FREE_AIR_HU), 1.5, field.step)
     wall = ~close(field.field > 0, 4.0, spacing)
     context.step(0.5, "pneumothorax")
     found = []
@@ -70,7 +70,7 @@ def find_pneumothoraces(field: LungField, context: Context) -> list[Lesion]:
         volume = float(piece.sum()) * field.step**3 / 1000.0
         thick = 2.0 * float(depth(piece, spacing).max())
         along = _along(piece, wall, thick, field.step)
-        score = float(np.clip(volume / 20.0, 0.0, 1.0) * np.clip(along / 0.8, 0.0, 1.0))
+        score = float(np.clip(volume / 30.0, 0.0, 1.0) * np.clip(along / 0.5, 0.0, 1.0))
         if score < 0.2:
             continue
         lesion = spread_lesion(

@@ -95,3 +95,15 @@ def spread_lesion(
         mean_hu=float(field.array[k, j, i][mask].mean()),
         values=values or {},
     )
+
+
+def onto_working_grid(field: LungField, lesion: Lesion) -> Mask:
+    """A lesion's mask on the working grid of the field (nearest voxel)."""
+    index = []
+    for count, begin, size, part in zip(field.work.shape, field.start, field.spacing, lesion.box, strict=True):
+        position = np.round((np.arange(count) + 0.5) * field.step / size - 0.5 + begin).astype(int) - part.start
+        index.append(position)
+    inside = [(i >= 0) & (i < n) for i, n in zip(index, lesion.mask.shape, strict=True)]
+    clipped = [np.clip(i, 0, n - 1) for i, n in zip(index, lesion.mask.shape, strict=True)]
+    within = inside[0][:, None, None] & inside[1][None, :, None] & inside[2][None, None, :]
+    return np.asarray(lesion.mask[np.ix_(*clipped)] & within)

@@ -1,0 +1,90 @@
+"""Nodule detection on small painted lungs, where every voxel's truth is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from scipy import ndimage
+
+from radfind.engines.api import Context
+from radfind.engines.builtin.field import LungField, lung_field
+from radfind.engines.builtin.nodules import find_nodules
+
+SPACING = (1.5, 1.0, 1.0)
+SHAPE = (60, 90, 90)
+
+
+def distance(centre: tuple[float, float, float]) -> npt.NDArray[np.float64]:
+    grids = np.indices(SHAPE).astype(float)
+    return np.sqrt(sum(((g - c) * s) ** 2 for g, c, s in zip(grids, centre, SPACING, strict=True)))
+
+
+def painted(hu: npt.NDArray[np.float64], noise: float = 15.0, seed: int = 0) -> LungField:
+    """A field from painted densities in one cylinder of lung, blurred and noisy like a scan."""
+    j, i = np.mgrid[: SHAPE[1], : SHAPE[2]]
+    inside = np.broadcast_to((j - 45) ** 2 + (i - 45) ** 2 < 38**2, SHAPE)
+    image = np.where(inside, hu, 40.0)
+    image = ndimage.gaussian_filter(image, [0.5 / s for s in SPACING])
+    image += np.random.default_rng(seed).normal(0.0, noise, SHAPE)
+    result = lung_field(image.astype(np.int16), SPACING, inside.astype(np.uint8))
+    assert result is not None
+    return result
+
+
+def vessel(hu: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """A straight tube of 5 mm through the whole lung."""
+    _, j, i = np.indices(SHAPE)
+    return np.where((j - 45) ** 2 + (i - 30) ** 2 < 2.5**2, 40.0, hu)
+
+
+LUNG = np.full(SHAPE, -860.0)
+
+
+@pytest.mark.parametrize(
+    ("density", "diameter", "kind"),
+    [(30.0, 8.0, "solid"), (30.0, 16.0, "solid"), (-600.0, 14.0, "ground_glass")],
+)
+def test_ball_is_found_outlined_and_measured(density: float, diameter: float, kind: str) -> None:
+    truth = distance((30, 50, 55)) < diameter / 2
+    found = find_nodules(painted(np.where(truth, density, LUNG)), Context())
+    assert found
+    best = found[0]
+    mask = best.full_mask(SHAPE)
+    assert best.score >= 0.5
+    assert best.attributes[0] == kind
+    assert 2 * (mask & truth).sum() / (mask.sum() + truth.sum()) >= 0.8
+    assert best.longest_mm == pytest.approx(diameter, abs=2.0)
+
+
+def test_part_solid_ball_keeps_its_halo() -> None:
+    hu = np.where(distance((30, 50, 55)) < 10.0, -620.0, LUNG)
+    hu = np.where(distance((30, 50, 55)) < 5.0, 20.0, hu)
+    best = find_nodules(painted(hu), Context())[0]
+    assert best.attributes[0] == "part_solid"
+    assert best.longest_mm == pytest.approx(20.0, abs=2.5)
+    assert best.values["solid_core_mm"] == pytest.approx(10.0, abs=2.5)
+
+
+def test_nodule_on_a_vessel_is_cut_from_it() -> None:
+    truth = distance((30, 45, 30)) < 7.0
+    best = find_nodules(painted(np.where(truth, 30.0, vessel(LUNG))), Context())[0]
+    mask = best.full_mask(SHAPE)
+    assert 2 * (mask & truth).sum() / (mask.sum() + truth.sum()) >= 0.8
+
+
+def test_nodule_on_the_pleura_is_cut_from_the_wall() -> None:
+    truth = distance((30, 45, 78)) < 7.0
+    best = find_nodules(painted(np.where(truth, 30.0, LUNG)), Context())[0]
+    assert best.score >= 0.5
+    assert best.longest_mm == pytest.approx(14.0, abs=3.0)
+
+
+@pytest.mark.parametrize("noise", [10.0, 30.0])
+def test_vessel_and_noise_alone_are_no_nodule(noise: float) -> None:
+    found = find_nodules(painted(vessel(LUNG), noise), Context())
+    assert [lesion for lesion in found if lesion.score >= 0.3] == []
+
+
+def test_no_lung_no_field() -> None:
+    assert lung_field(np.zeros(SHAPE, np.int16), SPACING, np.zeros(SHAPE, np.uint8)) is None
