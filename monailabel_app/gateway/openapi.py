@@ -190,21 +190,22 @@ _PATHS: dict[str, Any] = {
 }
 
 
+DOCUMENT: dict[str, Any] = {
+    "openapi": "3.1.0",
+    "info": {
+        "title": "RadFind gateway",
+        "version": radfind.__version__,
+        "description": "Jobs, labels and status beside MONAI Label's contract. Not a medical device.",
+    },
+    "paths": _PATHS,
+    "components": {
+        "schemas": _SCHEMAS,
+        "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+    },
+    "security": [{"token": []}],
+}
+
+
 async def document(request: Request) -> Response:
     """The OpenAPI document."""
-    return JSONResponse(
-        {
-            "openapi": "3.1.0",
-            "info": {
-                "title": "RadFind gateway",
-                "version": radfind.__version__,
-                "description": "Jobs, labels and status beside MONAI Label's contract. Not a medical device.",
-            },
-            "paths": _PATHS,
-            "components": {
-                "schemas": _SCHEMAS,
-                "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
-            },
-            "security": [{"token": []}],
-        }
-    )
+    return JSONResponse(DOCUMENT)
