@@ -220,7 +220,7 @@ def test_cancel_takes_less_than_a_tenth_of_a_second(loopback: Loopback, stage: s
 
     def work(cancellation: Cancellation, progress: Any) -> Any:
         def tell(fraction: float, message: str) -> None:
-            if (message.startswith("sending") and fraction > 0.2) or message == "x":
+            if (message.startswith("sending") and fraction > 0.2) if stage == "upload" else message == "x":
                 reached.set()
                 if stage == "upload":
                     time.sleep(0.01)

@@ -1,0 +1,355 @@
+"""What the module does, without any widget: ask a server, put answers in the scene, undo, measure, export."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Callable
+
+import slicer
+
+from . import Bookmarks, Export, Measure, Overlay, Prompts, Volumes, Wire
+from .Address import Address, parseAddress
+from .Answers import Answer, answerOf
+from .Cancellation import Cancellation
+from .Client import Client, ServerInfo
+from .Errors import RadFindError
+from .Jobs import FAILED, Job, Jobs
+from .Labelmaps import maskOf, ownMask
+from .Parameter import Parameter
+from .Segments import History, SegmentWriter
+from .Settings import Settings
+from .Signal import Signal
+from .Snapshot import Snapshot
+from .Tables import Table
+from .Transport import Transport
+from .Verdicts import VerdictRow, verdictTable
+
+Consent = Callable[[str], bool]
+
+
+class Logic:
+    """Call `poll` every 30 ms on the UI thread; everything else returns at once.
+
+    Arguments:
+        scene: the MRML scene.
+        applicationLogic: ``slicer.app.applicationLogic()``, where the markups logic is found.
+        settings: see `Settings`.
+        askConsent: asked once per server, with one paragraph, before the first image or text goes there.
+    """
+
+    def __init__(self, scene: Any, applicationLogic: Any, settings: Settings, askConsent: Consent) -> None:
+        self.scene = scene
+        self.settings = settings
+        self.parameter = Parameter(scene)
+        self.jobs = Jobs()
+        self.said = Signal()
+        """(text): something the user should read."""
+        self.failed = Signal()
+        """(text): something went wrong."""
+        self.segmented = Signal()
+        """(segmentation, ids)."""
+        self.ranked = Signal()
+        """(bookmark list node)."""
+        self.verified = Signal()
+        """(rows, volume)."""
+        self.connected = Signal()
+        """(ServerInfo, sentence)."""
+        self.measured = Signal()
+        """(Table, node)."""
+        self.historyChanged = Signal()
+        self.sceneClosed = Signal()
+        self._application = applicationLogic
+        self._askConsent = askConsent
+        self._writer = SegmentWriter(scene)
+        self.history = History(scene, self._writer)
+        self._clients: dict[tuple[Address, str, str], Client] = {}
+        self._observers = [
+            scene.AddObserver(slicer.vtkMRMLScene.StartCloseEvent, lambda *_: self._onClose()),
+            scene.AddObserver(slicer.vtkMRMLScene.EndCloseEvent, lambda *_: self.sceneClosed.emit()),
+        ]
+
+    def cleanup(self) -> None:
+        """Stop everything and let go of the scene; also before a module reload."""
+        self.jobs.cancelAll()
+        for observer in self._observers:
+            self.scene.RemoveObserver(observer)
+        self._observers = []
+
+    def poll(self) -> None:
+        self.jobs.poll()
+
+    # --- the server
+
+    def client(self) -> Client:
+        """The client for the server in the settings.
+
+        Raises:
+            RadFindError: the address cannot be read.
+        """
+        address = parseAddress(self.settings.server)
+        key = (address, self.settings.token(address.url), self.settings.caFile)
+        if key not in self._clients:
+            self._clients[key] = Client(Transport(*key))
+        return self._clients[key]
+
+    def testConnection(self) -> Job | None:
+        """Ask the server what it is; `connected` or `failed` tells."""
+
+        def work(cancellation: Cancellation, progress: Any) -> tuple[ServerInfo, str]:
+            sentence = client.testConnection(cancellation)
+            return client.info(cancellation), sentence
+
+        client = self._tried(self.client)
+        if client is None:
+            return None
+        return self.jobs.start("Test connection", work, self._done(lambda result: self.connected.emit(*result)))
+
+    # --- questions
+
+    def segment(
+        self,
+        volume: Any,
+        text: str = "",
+        prompts: Sequence[dict[str, Any]] = (),
+        segmentation: Any = None,
+        target: str = "",
+        engine: str = "auto",
+        model: str = "radfind_segment",
+    ) -> Job | None:
+        """Outline what a text or visual prompts mean.
+
+        Arguments:
+            segmentation: where segments are added, or None: a new one.
+            target: id of the segment whose voxels are replaced (the prompts belong to it), or "": new segments.
+        """
+        params: dict[str, Any] = {"engine": engine, "masks": True} if model == "radfind_segment" else {}
+        if text.strip():
+            params["text"] = text
+        if prompts:
+            params["prompts"] = Wire.prompts(prompts)
+        if not text.strip() and not prompts:
+            self.failed.emit("Type what to look for, or place a point or a box.")
+            return None
+
+        def place(answer: Answer) -> None:
+            if not answer.segments:
+                return
+            into = segmentation if segmentation is not None else self._writer.newSegmentation(volume)
+            if segmentation is None:
+                self.parameter.setReference("Segmentation", into)
+            ids = self.history.apply(into, volume, answer.segments, target)
+            self.historyChanged.emit()
+            self.segmented.emit(into, ids)
+
+        return self._ask("Segment", model, params, volume, text, place, [segmentation])
+
+    def everything(self, volume: Any, segmentation: Any = None, engine: str = "auto") -> Job | None:
+        """Outline all that the engine can find."""
+        return self.segment(volume, "", [{"type": "everything"}], segmentation, engine=engine)
+
+    def rank(self, volume: Any, text: str, engine: str = "auto", top: int = 10) -> Job | None:
+        """Bookmark the slices that show what a text says."""
+        if not text.strip():
+            self.failed.emit("Type or paste what to look for.")
+            return None
+
+        def place(answer: Answer) -> None:
+            if not answer.bookmarks:
+                return
+            node = Bookmarks.makeBookmarks(self.scene, volume, text, answer.engine, answer.bookmarks)
+            self.parameter.setReference("Bookmarks", node)
+            self.ranked.emit(node)
+
+        params = {"text": text, "engine": engine, "top_k": top, "masks": True}
+        return self._ask("Rank slices", "radfind_rank", params, volume, text, place, [])
+
+    def verify(self, volume: Any, text: str, engine: str = "auto") -> Job | None:
+        """Check each statement of a report."""
+        if not text.strip():
+            self.failed.emit("Paste the report, or the sentences to check.")
+            return None
+
+        def place(answer: Answer) -> None:
+            table = verdictTable(answer.verdicts)
+            node = table.toNode(self.scene, f"{volume.GetName()} report check")
+            self.parameter.setReference("Verdicts", node)
+            self.verified.emit(list(answer.verdicts), volume)
+
+        params = {"text": text, "engine": engine, "masks": True}
+        return self._ask("Check report", "radfind_verify", params, volume, text, place, [])
+
+    def _ask(
+        self,
+        title: str,
+        model: str,
+        params: dict[str, Any],
+        volume: Any,
+        text: str,
+        place: Callable[[Answer], None],
+        needed: Sequence[Any],
+    ) -> Job | None:
+        prepared = self._tried(lambda: (self.client(), Volumes.snapshot(volume)))
+        if prepared is None:
+            return None
+        client, snapshot = prepared
+        if not self._consented(client.url, snapshot):
+            self.failed.emit("Nothing was sent: you did not agree.")
+            return None
+
+        def work(cancellation: Cancellation, progress: Any) -> Answer:
+            wire = client.ask(model, params, snapshot, cancellation, progress)
+            return answerOf(wire, snapshot.grid, text)
+
+        def done(answer: Answer) -> None:
+            self._checkStillThere(volume, snapshot, needed)
+            place(answer)
+            node = Overlay.showEvidence(self.scene, self._writer, volume, answer.evidence)
+            if node is not None:
+                node.GetDisplayNode().SetVisibility(self.parameter.flag("ShowEvidence"))
+            if answer.said:
+                self.said.emit("\n".join(answer.said))
+
+        return self.jobs.start(title, work, self._done(done))
+
+    def _checkStillThere(self, volume: Any, snapshot: Snapshot, needed: Sequence[Any]) -> None:
+        for node in (volume, *needed):
+            if node is not None and node.GetScene() is not self.scene:
+                raise RadFindError(f"'{node.GetName()}' was removed while the server worked; nothing was added.")
+        same = Volumes.gridOf(volume)
+        if same.shape != snapshot.grid.shape or abs(same.toLPS - snapshot.grid.toLPS).max() > 1e-6:
+            raise RadFindError(
+                f"'{volume.GetName()}' was changed while the server worked; nothing was added. Ask again."
+            )
+
+    def _consented(self, url: str, snapshot: Snapshot) -> bool:
+        if self.settings.consented(url):
+            return True
+        size = f"{snapshot.nbytes / 1e6:.0f} MB" if snapshot.nbytes >= 1e6 else f"{snapshot.nbytes / 1e3:.0f} kB"
+        agreed = self._askConsent(
+            f"Your text and this volume ({size}: voxels and their position, no patient name) will be sent to {url}. "
+            "A series that the server already has is only named to it. Agree for this server?"
+        )
+        if agreed:
+            self.settings.setConsent(url, True)
+        return agreed
+
+    # --- visual prompts
+
+    def visualPrompts(self, volume: Any) -> list[dict[str, Any]]:
+        """The prompts that the parameter node refers to: points, boxes and a scribble segment.
+
+        Raises:
+            RadFindError: one of them lies outside the volume, or is too large.
+        """
+        Volumes.checkAskable(volume)
+        found: list[dict[str, Any]] = []
+        for name, positive in (("Positive", True), ("Negative", False)):
+            node = self.parameter.reference(name)
+            if node is not None:
+                found += Prompts.points(node, volume, positive)
+        roi = self.parameter.reference("Boxes")
+        if roi is not None:
+            found.append(Prompts.box(roi, volume))
+        painted, segment = self.parameter.reference("Scribbles"), self.parameter.get("ScribbleSegment")
+        if painted is not None and painted.GetSegmentation().GetSegment(segment) is not None:
+            found.append(Prompts.scribble(painted, segment, volume, True))
+        return found
+
+    # --- undo
+
+    def undo(self) -> bool:
+        done = self.history.undo()
+        self.historyChanged.emit()
+        return done
+
+    def redo(self) -> bool:
+        done = self.history.redo()
+        self.historyChanged.emit()
+        return done
+
+    def accept(self) -> None:
+        self.history.clear()
+        self.historyChanged.emit()
+
+    # --- bookmarks and verdicts
+
+    def jump(self, node: Any, number: int) -> None:
+        Bookmarks.jump(self.scene, self._markups(), node, number)
+
+    def jumpToVerdict(self, row: VerdictRow, volume: Any) -> None:
+        if row.lps is None or volume is None or volume.GetScene() is not self.scene:
+            self.failed.emit("There is nothing to show for this sentence.")
+            return
+        Bookmarks.jumpTo(self.scene, self._markups(), volume, Prompts.worldOf(row.lps, volume))
+
+    def _markups(self) -> Any:
+        return self._application.GetModuleLogic("Markups")
+
+    # --- measures and export
+
+    def measure(self, segmentation: Any, segments: Sequence[str], volume: Any = None) -> Job | None:
+        """Measure segments into a table; `measured` tells."""
+
+        def prepare() -> list[tuple[Any, ...]]:
+            if segmentation is None or not segments:
+                raise RadFindError("Choose the segments to measure.")
+            rows = []
+            for segment in segments:
+                name = segmentation.GetSegmentation().GetSegment(segment).GetName()
+                if volume is None:
+                    rows.append((name, *ownMask(segmentation, segment), None))
+                else:
+                    grid, voxels = Volumes.gridOf(volume), Volumes.voxelsOf(volume)
+                    rows.append((name, maskOf(segmentation, segment, volume), grid, voxels))
+            return rows
+
+        rows = self._tried(prepare)
+        if rows is None:
+            return None
+
+        def work(cancellation: Cancellation, progress: Any) -> Table:
+            cells = []
+            for number, (name, mask, grid, voxels) in enumerate(rows):
+                cancellation.check()
+                progress(number / len(rows), f"measuring {name}")
+                cells.append(Measure.measure(mask, grid, voxels).cells(name))
+            return Table(Measure.COLUMNS, cells)
+
+        def done(table: Table) -> None:
+            node = table.toNode(self.scene, "RadFind measures", self.parameter.reference("Measures"))
+            self.parameter.setReference("Measures", node)
+            self.measured.emit(table, node)
+
+        return self.jobs.start("Measure", work, self._done(done))
+
+    def export(
+        self, segmentation: Any, segments: Sequence[str], folder: str, form: str, space: str, volume: Any = None
+    ) -> list[Path]:
+        """Write segments; `said` names the files, `failed` what went wrong."""
+        files = self._tried(lambda: Export.export(segmentation, segments, Path(folder), form, space, volume)) or []
+        if files:
+            self.said.emit("Written: " + ", ".join(file.name for file in files))
+        return files
+
+    # --- inside
+
+    def _done(self, place: Callable[[Any], None]) -> Callable[[Job], None]:
+        def finished(job: Job) -> None:
+            if job.state == FAILED:
+                self.failed.emit(job.error)
+            else:
+                self._tried(lambda: place(job.result))
+
+        return finished
+
+    def _tried(self, call: Callable[[], Any]) -> Any:
+        try:
+            return call()
+        except RadFindError as error:
+            self.failed.emit(str(error))
+            return None
+
+    def _onClose(self) -> None:
+        self.jobs.cancelAll()
+        self.history.clear()

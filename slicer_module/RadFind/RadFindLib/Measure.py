@@ -1,0 +1,96 @@
+"""Measures of a mask: volume, longest axial and 3-D diameter, Hounsfield units."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from .Geometry import Grid, Mask
+
+COLUMNS = ("Segment", "Volume (mL)", "Longest axial (mm)", "Longest 3-D (mm)", "HU mean", "HU sd")
+_PLANE_DIRECTIONS = 360
+_SPACE_DIRECTIONS = 4096
+_CHUNK = 64
+
+
+@dataclasses.dataclass(frozen=True)
+class Measures:
+    """What was measured, in the volume's own millimetres.
+
+    Arguments:
+        axial: longest diameter within one slice of the scan, mm (RECIST 1.1).
+        space: greatest distance of two points, mm.
+        mean, spread: of the voxels' values, population standard deviation; None without voxels or for colour.
+    """
+
+    ml: float
+    axial: float
+    space: float
+    mean: float | None
+    spread: float | None
+
+    def cells(self, name: str) -> tuple[str, ...]:
+        def number(value: float | None, digits: int) -> str:
+            return "" if value is None else f"{value:.{digits}f}"
+
+        lengths = (number(self.axial, 1), number(self.space, 1))
+        return (name, number(self.ml, 3), *lengths, number(self.mean, 1), number(self.spread, 1))
+
+
+def measure(mask: Mask, grid: Grid, voxels: np.ndarray | None = None) -> Measures:
+    """Measure a mask on a grid; `voxels` are the whole volume's, (k, j, i).
+
+    A voxel counts as a box of half its size: between the centres, which make an object too small, and the outer
+    corners, which make it too large. Diameters are the greatest width over directions half a degree (in a slice) or
+    1.6 degrees (in space) apart, which misses at most 0.04 %.
+    """
+    inside = mask.voxels
+    if not inside.any():
+        return Measures(0.0, 0.0, 0.0, None, None)
+    border = _border(inside)
+    steps = grid.toLPS[:3, :3]
+    axial = max((_width2d(np.argwhere(plane), steps) for plane in border if plane.any()), default=0.0)
+    space = _width(np.argwhere(border)[:, ::-1] @ steps.T, steps, _sphere(_SPACE_DIRECTIONS))
+    mean = spread = None
+    if voxels is not None and voxels.ndim == 3:
+        box = tuple(slice(a, a + n) for a, n in zip(mask.start, inside.shape))
+        values = voxels[box][inside].astype(np.float64)
+        mean, spread = float(values.mean()), float(values.std())
+    return Measures(float(np.count_nonzero(inside)) * grid.voxelMl, axial, space, mean, spread)
+
+
+def _border(mask: np.ndarray) -> np.ndarray:
+    """Voxels with a neighbour outside, within their slice: all that a diameter can end on."""
+    padded = np.pad(mask, ((0, 0), (1, 1), (1, 1)))
+    core = padded[:, 1:-1, 1:-1]
+    hidden = padded[:, :-2, 1:-1] & padded[:, 2:, 1:-1] & padded[:, 1:-1, :-2] & padded[:, 1:-1, 2:]
+    return core & ~hidden
+
+
+def _width2d(ji: np.ndarray, steps: np.ndarray) -> float:
+    first = steps[:, 0] / np.linalg.norm(steps[:, 0])
+    second = steps[:, 1] - first * (steps[:, 1] @ first)
+    second /= np.linalg.norm(second)
+    angles = np.arange(_PLANE_DIRECTIONS) * (np.pi / _PLANE_DIRECTIONS)
+    directions = np.outer(np.cos(angles), first) + np.outer(np.sin(angles), second)
+    return _width(ji[:, ::-1] @ steps[:, :2].T, steps[:, :2], directions)
+
+
+def _width(points: np.ndarray, steps: np.ndarray, directions: np.ndarray) -> float:
+    longest = 0.0
+    for start in range(0, len(directions), _CHUNK):
+        part = directions[start : start + _CHUNK]
+        along = points @ part.T
+        boxes = 0.5 * np.abs(part @ steps).sum(axis=1)
+        longest = max(longest, float((along.max(axis=0) - along.min(axis=0) + boxes).max()))
+    return longest
+
+
+def _sphere(count: int) -> np.ndarray:
+    """Directions spread evenly over half a sphere (Fibonacci lattice)."""
+    number = np.arange(count) + 0.5
+    z = 1.0 - number / count
+    radius = np.sqrt(1.0 - z * z)
+    angle = number * np.pi * (3.0 - np.sqrt(5.0))
+    return np.column_stack([radius * np.cos(angle), radius * np.sin(angle), z])

@@ -1,0 +1,45 @@
+"""Evidence masks as an overlay: a segmentation of its own that is shown or hidden as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from .Geometry import Mask
+from .Labelmaps import imageForSegmentation
+from .Segments import SegmentWriter, tagText
+
+_TAG = "RadFind.Evidence"
+_COLOR = (1.0, 0.8, 0.2)
+MAX_MASKS = 50
+
+
+def showEvidence(scene: Any, writer: SegmentWriter, volume: Any, evidence: Sequence[tuple[str, Mask]]) -> Any:
+    """Replace the overlay of a volume by new evidence; None without any."""
+    for node in overlays(scene):
+        if node.GetAttribute(_TAG) == volume.GetID():
+            scene.RemoveNode(node)
+    seen = [(text, mask) for text, mask in evidence if mask.voxels.any()][:MAX_MASKS]
+    if not seen:
+        return None
+    node = writer.newSegmentation(volume)
+    node.SetName(scene.GetUniqueNameByString(f"{volume.GetName()} evidence"))
+    node.SetAttribute(_TAG, volume.GetID())
+    for text, mask in seen:
+        segment = node.GetSegmentation().AddEmptySegment("", tagText(text)[:80], _COLOR)
+        writer.set(node, segment, imageForSegmentation(mask, volume, node))
+    display = node.GetDisplayNode()
+    display.SetOpacity2DFill(0.25)
+    display.SetVisibility3D(False)
+    return node
+
+
+def overlays(scene: Any) -> list[Any]:
+    count = scene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode")
+    nodes = [scene.GetNthNodeByClass(number, "vtkMRMLSegmentationNode") for number in range(count)]
+    return [node for node in nodes if node.GetAttribute(_TAG)]
+
+
+def setVisible(scene: Any, visible: bool) -> None:
+    for node in overlays(scene):
+        node.GetDisplayNode().SetVisibility(visible)

@@ -1,0 +1,573 @@
+"""The logic on the real MRML: results land where they belong and nothing else changes."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+slicer = pytest.importorskip("slicer", reason="slicer-core is not installed")
+
+import SimpleITK as sitk  # noqa: E402
+import vtk  # noqa: E402
+from loopback import Loopback  # noqa: E402
+from RadFindLib import Wire  # noqa: E402
+from RadFindLib.Bookmarks import readBookmarks  # noqa: E402
+from RadFindLib.Geometry import Mask, cropped, flipXY  # noqa: E402
+from RadFindLib.Labelmaps import maskOf, orientedImage  # noqa: E402
+from RadFindLib.Logic import Logic  # noqa: E402
+from RadFindLib.Parameter import Parameter  # noqa: E402
+from RadFindLib.Segments import PROMPT_TAG  # noqa: E402
+from RadFindLib.Settings import Settings  # noqa: E402
+from RadFindLib.Volumes import gridOf, vtkMatrix  # noqa: E402
+from scene import Scene, oblique  # noqa: E402
+
+SHAPE = (12, 14, 16)
+TERMINOLOGY = (
+    "Segmentation category and type - 3D Slicer General Anatomy list~SCT^49755003^Morphologically Altered Structure"
+    "~SCT^27925004^Nodule~^^~Anatomic codes - DICOM master list~^^~^^"
+)
+
+
+class Store(dict):
+    """What QSettings does, in memory."""
+
+    def value(self, key: str, default: Any = None) -> Any:
+        return self.get(key, default)
+
+    setValue = dict.__setitem__  # noqa: N815
+
+    def remove(self, key: str) -> None:
+        self.pop(key, None)
+
+
+class Bench:
+    """A scene with a logic that talks to a loopback server."""
+
+    def __init__(self, server: Loopback) -> None:
+        self.server, self.mrml = server, Scene()
+        self.asked: list[str] = []
+        self.settings = Settings(Store())
+        self.settings.server = server.url
+        self.agree = True
+
+        def consent(text: str) -> bool:
+            self.asked.append(text)
+            return self.agree
+
+        self.logic = Logic(self.mrml.scene, self.mrml.application, self.settings, consent)
+        self.errors: list[str] = []
+        self.said: list[str] = []
+        self.logic.failed.connect(self.errors.append)
+        self.logic.said.connect(self.said.append)
+
+    def volume(self, toLPS: np.ndarray | None = None, **options: Any) -> Any:
+        voxels = np.random.default_rng(1).integers(-1000, 1000, SHAPE).astype(np.int16)
+        return self.mrml.volume(voxels, np.diag([0.8, 0.9, 2.0, 1.0]) if toLPS is None else toLPS, **options)
+
+    def answers(self, toLPS: np.ndarray, *masks: np.ndarray, **more: Any) -> None:
+        """The server finds these masks, on its own grid."""
+        self.server.answer = {
+            "version": 1,
+            "segments": [segment(mask, f"nodule {n}") for n, mask in enumerate(masks, start=1)],
+            "not_found": [],
+            "not_supported": [],
+            "notes": [],
+            "engine": "builtin",
+            "volume": {
+                "shape_kji": list(masks[0].shape) if masks else list(SHAPE),
+                "affine_ijk_to_lps": toLPS.tolist(),
+            },
+            **more,
+        }
+
+    def wait(self, job: Any, seconds: float = 20.0) -> Any:
+        assert job is not None, self.errors
+        deadline = time.monotonic() + seconds
+        while job.state == "working" and time.monotonic() < deadline:
+            self.logic.poll()
+            time.sleep(0.005)
+        assert job.state != "working"
+        return job
+
+
+def segment(mask: np.ndarray, name: str) -> dict[str, Any]:
+    return {
+        "name": name,
+        "mask": Wire.packMask(Mask((0, 0, 0), mask)),
+        "color": [200, 30, 40],
+        "score": 0.9,
+        "terminology": TERMINOLOGY,
+        "prompt": "右肺上叶结节 | second\nline",
+        "concept": {"id": "pulmonary_nodule"},
+        "finding": None,
+        "evidence": [],
+    }
+
+
+def blob(seed: int, shape: tuple[int, int, int] = SHAPE) -> np.ndarray:
+    random = np.random.default_rng(seed)
+    mask = np.zeros(shape, bool)
+    start = [int(random.integers(0, n - 4)) for n in shape]
+    stop = [int(random.integers(a + 2, n + 1)) for a, n in zip(start, shape, strict=True)]
+    box = tuple(slice(a, b) for a, b in zip(start, stop, strict=True))
+    mask[box] = random.random(mask[box].shape) > 0.3
+    return mask
+
+
+def in_scene(segmentation: Any, name: str, volume: Any) -> np.ndarray:
+    ids = vtk.vtkStringArray()
+    segmentation.GetSegmentation().GetSegmentIDs(ids)
+    for n in range(ids.GetNumberOfValues()):
+        if segmentation.GetSegmentation().GetSegment(ids.GetValue(n)).GetName() == name:
+            # an independent way: Slicer's own export to the volume's geometry
+            label = volume.GetScene().AddNewNodeByClass("vtkMRMLLabelMapVolumeNode")
+            chosen = vtk.vtkStringArray()
+            chosen.InsertNextValue(ids.GetValue(n))
+            slicer.vtkSlicerSegmentationsModuleLogic.ExportSegmentsToLabelmapNode(segmentation, chosen, label, volume)
+            from slicer import util
+
+            array = util.arrayFromVolume(label) > 0
+            volume.GetScene().RemoveNode(label)
+            return array
+    raise AssertionError(f"no segment {name}")
+
+
+def draw(bench: Bench, segmentation: Any, volume: Any, mask: np.ndarray, name: str) -> str:
+    """A segment drawn by hand, on the layer that is there."""
+    inner = segmentation.GetSegmentation()
+    identifier = inner.AddEmptySegment("", name)
+    image = orientedImage(cropped(mask), flipXY(gridOf(volume).toLPS))
+    slicer.vtkSlicerSegmentationsModuleLogic.SetBinaryLabelmapToSegment(image, segmentation, identifier)
+    return str(identifier)
+
+
+@pytest.fixture
+def bench(loopback: Loopback) -> Iterator[Bench]:
+    made = Bench(loopback)
+    yield made
+    made.logic.cleanup()
+
+
+def test_a_segment_lands_named_coloured_coded_and_tagged(bench: Bench) -> None:
+    volume, mask = bench.volume(), blob(1)
+    bench.answers(gridOf(volume).toLPS, mask)
+    bench.wait(bench.logic.segment(volume, "nodule"))
+    assert not bench.errors
+    node = bench.logic.parameter.reference("Segmentation")
+    np.testing.assert_array_equal(in_scene(node, "nodule 1", volume), mask)
+    made = node.GetSegmentation().GetNthSegment(0)
+    assert made.GetColor() == pytest.approx((200 / 255, 30 / 255, 40 / 255))
+    text = vtk.mutable("")
+    assert made.GetTag(made.GetTerminologyEntryTagName(), text) and "27925004^Nodule" in str(text)
+    assert made.GetTag(PROMPT_TAG, text) and "右肺上叶结节" in str(text) and "|" not in str(text)
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_results_are_placed_by_geometry_to_the_voxel(bench: Bench, seed: int) -> None:
+    toLPS = oblique(seed)
+    volume, mask = bench.volume(toLPS), blob(seed)
+    # the server keeps its slices in another order and its axes in another direction
+    random = np.random.default_rng(seed)
+    order = random.permutation(3)
+    theirs = mask.transpose(*order)
+    step, origin = toLPS[:3, :3][:, ::-1][:, order], toLPS[:3, 3].copy()
+    flips = random.random(3) > 0.5
+    for axis in range(3):
+        if flips[axis]:
+            theirs = np.flip(theirs, axis)
+            origin += step[:, axis] * (theirs.shape[axis] - 1)
+            step[:, axis] *= -1
+    server = np.eye(4)
+    server[:3, :3], server[:3, 3] = step[:, ::-1], origin
+    bench.answers(server, np.ascontiguousarray(theirs))
+    bench.wait(bench.logic.segment(volume, "nodule"))
+    assert not bench.errors and not bench.said
+    np.testing.assert_array_equal(in_scene(bench.logic.parameter.reference("Segmentation"), "nodule 1", volume), mask)
+
+
+def test_neighbours_keep_every_voxel_and_undo_takes_one_answer_back(bench: Bench) -> None:
+    volume = bench.volume(oblique(4))
+    segmentation = bench.mrml.scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "mine")
+    segmentation.CreateDefaultDisplayNodes()
+    segmentation.SetReferenceImageGeometryParameterFromVolumeNode(volume)
+    first, second = np.zeros(SHAPE, bool), np.zeros(SHAPE, bool)
+    first[2:6, 2:9, 2:9], second[6:10, 2:9, 2:9] = True, True
+    draw(bench, segmentation, volume, first, "drawn a")
+    draw(bench, segmentation, volume, second, "drawn b")
+    overlapping = np.zeros(SHAPE, bool)
+    overlapping[4:8, 4:12, 4:12] = True
+    bench.answers(gridOf(volume).toLPS, overlapping, first)
+    bench.wait(bench.logic.segment(volume, "nodule", segmentation=segmentation))
+    assert not bench.errors
+    for name, mask in (("drawn a", first), ("drawn b", second), ("nodule 1", overlapping), ("nodule 2", first)):
+        np.testing.assert_array_equal(in_scene(segmentation, name, volume), mask)
+    # a later edit of a neighbour survives undo
+    edited = segmentation.GetSegmentation().GetSegmentIdBySegmentName("drawn b")
+    second[11, 12, 12] = True
+    image = orientedImage(cropped(second), flipXY(gridOf(volume).toLPS))
+    slicer.vtkSlicerSegmentationsModuleLogic.SetBinaryLabelmapToSegment(image, segmentation, edited)
+    assert bench.logic.undo()
+    assert segmentation.GetSegmentation().GetNumberOfSegments() == 2
+    np.testing.assert_array_equal(in_scene(segmentation, "drawn a", volume), first)
+    np.testing.assert_array_equal(in_scene(segmentation, "drawn b", volume), second)
+    assert bench.logic.redo() and not bench.logic.history.canRedo
+    np.testing.assert_array_equal(in_scene(segmentation, "nodule 1", volume), overlapping)
+    np.testing.assert_array_equal(in_scene(segmentation, "drawn b", volume), second)
+    bench.logic.accept()
+    assert not bench.logic.undo()
+
+
+def test_a_prompt_belongs_to_one_segment_and_undo_brings_its_old_voxels_back(bench: Bench) -> None:
+    volume = bench.volume()
+    grid = gridOf(volume).toLPS
+    bench.answers(grid, blob(1), blob(2))
+    bench.wait(bench.logic.segment(volume, "x"))
+    node = bench.logic.parameter.reference("Segmentation")
+    target = node.GetSegmentation().GetSegmentIdBySegmentName("nodule 1")
+    node.GetSegmentation().GetSegment(target).SetName("my nodule")
+    bench.answers(grid, blob(3))
+    prompt = Wire.point((0, 0, 0), True)
+    bench.wait(bench.logic.segment(volume, prompts=[prompt], segmentation=node, target=target))
+    assert node.GetSegmentation().GetNumberOfSegments() == 2
+    np.testing.assert_array_equal(in_scene(node, "my nodule", volume), blob(3))
+    np.testing.assert_array_equal(in_scene(node, "nodule 2", volume), blob(2))
+    bench.logic.undo()
+    np.testing.assert_array_equal(in_scene(node, "my nodule", volume), blob(1))
+    np.testing.assert_array_equal(in_scene(node, "nodule 2", volume), blob(2))
+    bench.logic.redo()
+    np.testing.assert_array_equal(in_scene(node, "my nodule", volume), blob(3))
+
+
+def under(bench: Bench, node: Any, seed: int) -> Any:
+    transform = bench.mrml.scene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
+    matrix = oblique(seed, spacing=False)
+    transform.SetMatrixTransformToParent(vtkMatrix(matrix))
+    node.SetAndObserveTransformNodeID(transform.GetID())
+    return transform
+
+
+def test_a_volume_under_a_transform(bench: Bench) -> None:
+    volume, mask = bench.volume(oblique(8)), blob(5)
+    transform = under(bench, volume, 9)
+    bench.answers(gridOf(volume).toLPS, mask)
+    bench.wait(bench.logic.segment(volume, "x"))
+    node = bench.logic.parameter.reference("Segmentation")
+    assert node.GetTransformNodeID() == transform.GetID()
+    np.testing.assert_array_equal(maskOf(node, node.GetSegmentation().GetNthSegmentID(0), volume).full(SHAPE), mask)
+    np.testing.assert_array_equal(in_scene(node, "nodule 1", volume), mask)
+    # into a segmentation in the world: placed where the volume is seen
+    world = bench.mrml.scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "world")
+    world.CreateDefaultDisplayNodes()
+    bench.wait(bench.logic.segment(volume, "x", segmentation=world))
+    assert not bench.errors
+    np.testing.assert_array_equal(maskOf(world, world.GetSegmentation().GetNthSegmentID(0), volume).full(SHAPE), mask)
+
+
+def test_a_non_linear_transform_between_both_is_refused_not_guessed(bench: Bench) -> None:
+    volume, mask = bench.volume(), blob(5)
+    grid = bench.mrml.scene.AddNewNodeByClass("vtkMRMLTransformNode")
+    spline = vtk.vtkThinPlateSplineTransform()
+    for landmarks, shift in (("SetSourceLandmarks", 0.0), ("SetTargetLandmarks", 3.0)):
+        points = vtk.vtkPoints()
+        for n, corner in enumerate(np.ndindex(2, 2, 2)):
+            points.InsertNextPoint(*(np.array(corner) * 30.0 + shift * (n % 3)))
+        getattr(spline, landmarks)(points)
+    grid.SetAndObserveTransformToParent(spline)
+    volume.SetAndObserveTransformNodeID(grid.GetID())
+    world = bench.mrml.scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "world")
+    bench.answers(gridOf(volume).toLPS, mask)
+    bench.wait(bench.logic.segment(volume, "x", segmentation=world))
+    assert "non-linear" in bench.errors[0] and world.GetSegmentation().GetNumberOfSegments() == 0
+    bench.wait(bench.logic.segment(volume, "x"))  # a new segmentation goes under the same transform
+    node = bench.logic.parameter.reference("Segmentation")
+    np.testing.assert_array_equal(maskOf(node, node.GetSegmentation().GetNthSegmentID(0), volume).full(SHAPE), mask)
+
+
+def test_a_sheared_volume(bench: Bench) -> None:
+    toLPS = np.diag([0.8, 0.8, 2.0, 1.0])
+    toLPS[1, 2] = 0.7  # gantry tilt
+    volume, mask = bench.volume(toLPS), blob(6)
+    bench.answers(toLPS, mask)
+    bench.wait(bench.logic.segment(volume, "x"))
+    assert not bench.errors
+    node = bench.logic.parameter.reference("Segmentation")
+    np.testing.assert_array_equal(maskOf(node, node.GetSegmentation().GetNthSegmentID(0), volume).full(SHAPE), mask)
+
+
+def test_colour_is_sent_and_other_many_valued_volumes_are_refused(bench: Bench, tmp_path: Path) -> None:
+    colour = np.random.default_rng(0).integers(0, 255, (1, 8, 9, 3)).astype(np.uint8)
+    bench.answers(np.eye(4), np.ones((1, 8, 9), bool))
+    bench.wait(bench.logic.segment(bench.mrml.volume(colour, np.eye(4)), "polyp"))
+    assert not bench.errors
+    file = tmp_path / "c.nrrd"
+    file.write_bytes(bench.server.sessions["s0"])
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(sitk.ReadImage(str(file))), colour)
+    many = bench.mrml.volume(np.zeros((2, 3, 4, 5), np.float32), np.eye(4))
+    assert bench.logic.segment(many, "x") is None and "5 values per voxel" in bench.errors[-1]
+    label = bench.mrml.scene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode")
+    assert bench.logic.segment(label, "x") is None and "labelmap" in bench.errors[-1]
+    empty = bench.mrml.scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode")
+    assert bench.logic.segment(empty, "x") is None and "no voxels" in bench.errors[-1]
+    assert bench.logic.segment(None, "x") is None and "Choose a volume" in bench.errors[-1]
+
+
+def test_another_grid_on_the_server_is_placed_by_position_and_said(bench: Bench) -> None:
+    volume = bench.volume(np.diag([1.0, 1.0, 1.0, 1.0]))
+    coarse = np.zeros((6, 7, 8), bool)
+    coarse[2, 3, 4] = True  # covers voxels 4..5, 6..7, 8..9 of the fine grid
+    server = np.diag([2.0, 2.0, 2.0, 1.0])
+    server[:3, 3] = 0.5
+    bench.answers(server, coarse)
+    bench.wait(bench.logic.segment(volume, "x"))
+    expected = np.zeros(SHAPE, bool)
+    expected[4:6, 6:8, 8:10] = True
+    np.testing.assert_array_equal(
+        in_scene(bench.logic.parameter.reference("Segmentation"), "nodule 1", volume), expected
+    )
+    assert "another grid" in bench.said[0]
+
+
+RANKED = [
+    {"rank": 1, "index": 3, "score": 0.91, "sop_instance_uid": "1.2", "position_lps": None,
+     "evidence": [{"text": "a 12 mm nodule", "span": {"text": "结节"}, "center_kji": [3, 5, 6], "values": {}}]},
+    {"rank": 2, "index": 7, "score": 0.4, "sop_instance_uid": None, "position_lps": None, "evidence": []},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_bookmarks_are_locked_points_and_a_jump_shows_the_slice(bench: Bench, seed: int) -> None:
+    volume = bench.volume(oblique(seed))
+    if seed % 2:
+        under(bench, volume, seed + 1)
+    bench.answers(gridOf(volume).toLPS, slices=RANKED)
+    bench.server.answer["volume"]["shape_kji"] = list(SHAPE)
+    bench.wait(bench.logic.rank(volume, "右肺结节\nline 2"))
+    assert not bench.errors
+    node = bench.logic.parameter.reference("Bookmarks")
+    assert node.GetName() == "右肺结节" and node.GetLocked() and node.GetFixedNumberOfControlPoints()
+    assert node.GetNthControlPointLabel(0) == "#1 k=3 0.91"
+    rows = readBookmarks(node)
+    assert [row["index"] for row in rows] == [3, 7] and rows[0]["words"] == ["结节"]
+    bench.logic.jump(node, 0)
+    world = np.zeros(3)
+    node.GetNthControlPointPositionWorld(0, world)
+    toWorld = vtk.vtkMatrix4x4()
+    slicer.vtkMRMLTransformNode.GetMatrixTransformBetweenNodes(volume.GetParentTransformNode(), None, toWorld)
+    local = gridOf(volume).positions((3, 5, 6))
+    expected = np.array(toWorld.MultiplyPoint([*flipXY(local), 1.0]))[:3]
+    np.testing.assert_allclose(world, expected, atol=1e-6)
+    normals = []
+    for view in bench.mrml.views.values():
+        matrix = view.GetSliceToRAS()
+        normal = np.array([matrix.GetElement(row, 2) for row in range(3)])
+        origin = np.array([matrix.GetElement(row, 3) for row in range(3)])
+        assert abs((world - origin) @ normal) < 1e-3  # every view shows the point
+        normals.append(normal)
+    axis = np.array(toWorld.MultiplyPoint([*flipXY(gridOf(volume).toLPS)[:3, 2], 0.0]))[:3]
+    axis /= np.linalg.norm(axis)
+    assert max(abs(normal @ axis) for normal in normals) > 1 - 1e-6  # one view lies in the scan's slices
+
+
+VERDICTS = [
+    {"statement": {"start": 0, "stop": 3, "text": "12 mm nodule."}, "answer": "yes", "confidence": 0.8,
+     "reason": "a nodule, 11 mm", "code": "found", "engine": "builtin", "finding": {"sizes_mm": [12.0]},
+     "evidence": [{"text": "n", "center_kji": [2, 3, 4],
+                   "values": {"longest_diameter_mm": 11.4, "perpendicular_diameter_mm": 9.0}}]},
+    {"statement": {"start": 4, "stop": 9, "text": "No effusion."}, "answer": "maybe", "confidence": 0.5,
+     "reason": "not covered", "code": "x", "engine": "builtin", "finding": None, "evidence": []},
+]  # fmt: skip
+
+
+def test_verdicts_become_a_table_with_sizes_and_jumps(bench: Bench) -> None:
+    volume, seen = bench.volume(), []
+    bench.logic.verified.connect(lambda rows, node: seen.extend(rows))
+    bench.answers(gridOf(volume).toLPS, verdicts=VERDICTS)
+    bench.wait(bench.logic.verify(volume, "12 mm nodule. No effusion."))
+    assert [row.answer for row in seen] == ["yes", "maybe"]
+    assert (seen[0].reported, seen[0].measured) == ("12 mm", "11.4 x 9 mm")
+    bench.logic.jumpToVerdict(seen[0], volume)
+    red = bench.mrml.views["Red"].GetSliceToRAS()
+    assert red.GetElement(2, 3) == pytest.approx(gridOf(volume).positions((2, 3, 4))[2])
+    bench.logic.jumpToVerdict(seen[1], volume)
+    assert "nothing to show" in bench.errors[-1]
+    table = bench.logic.parameter.reference("Verdicts")
+    assert table.GetTable().GetNumberOfRows() == 2 and table.GetTable().GetValue(0, 1).ToString() == "yes"
+
+
+def test_measures_of_a_known_ball(bench: Bench) -> None:
+    k, j, i = np.mgrid[:31, :41, :51]
+    steps = (1.0, 0.7, 0.6)
+    ball = ((k - 15) * steps[0]) ** 2 + ((j - 20) * steps[1]) ** 2 + ((i - 25) * steps[2]) ** 2 <= 10.0**2
+    toLPS = oblique(1)
+    toLPS[:3, :3] = toLPS[:3, :3] / np.linalg.norm(toLPS[:3, :3], axis=0) * steps[::-1]
+    voxels = np.where(ball, 40, -800).astype(np.int16)
+    voxels[15, 20, 25] = 50
+    volume = bench.mrml.volume(voxels, toLPS)
+    bench.answers(toLPS, ball)
+    bench.wait(bench.logic.segment(volume, "ball"))
+    node, tables = bench.logic.parameter.reference("Segmentation"), []
+    bench.logic.measured.connect(lambda table, node: tables.append(table))
+    bench.wait(bench.logic.measure(node, [node.GetSegmentation().GetNthSegmentID(0)], volume))
+    name, ml, axial, space, mean, sd = tables[0].rows[0]
+    assert name == "nodule 1"
+    assert float(ml) == pytest.approx(4 / 3 * np.pi, rel=0.02)  # closed form, mL
+    assert float(axial) == pytest.approx(20.0, abs=0.6) and float(space) == pytest.approx(20.0, abs=0.7)
+    assert float(mean) == pytest.approx(40.0, abs=0.1) and float(sd) == pytest.approx(0.2, abs=0.2)
+    assert tables[0].text().startswith("Segment\tVolume (mL)")
+
+
+@pytest.mark.parametrize(("form", "space"), [("STL", "LPS"), ("STL", "RAS"), ("OBJ", "LPS"), ("OBJ", "RAS")])
+def test_surfaces_lie_in_the_space_they_are_labelled_with(bench: Bench, tmp_path: Path, form: str, space: str) -> None:
+    volume, mask = bench.volume(oblique(2)), np.zeros(SHAPE, bool)
+    mask[4:9, 5:10, 6:12] = True
+    bench.answers(gridOf(volume).toLPS, mask)
+    bench.wait(bench.logic.segment(volume, "x"))
+    node = bench.logic.parameter.reference("Segmentation")
+    ids = [node.GetSegmentation().GetNthSegmentID(0)]
+    (file,) = bench.logic.export(node, ids, str(tmp_path), form, space)
+    assert file.name == f"nodule_1-{space}.{form.lower()}"
+    reader = vtk.vtkSTLReader() if form == "STL" else vtk.vtkOBJReader()
+    reader.SetFileName(str(file))
+    reader.Update()
+    bounds = np.array(reader.GetOutput().GetBounds()).reshape(3, 2)
+    lps = gridOf(volume).positions(np.argwhere(mask))
+    centre = (lps.min(axis=0) + lps.max(axis=0)) / 2
+    np.testing.assert_allclose(bounds.mean(axis=1), centre if space == "LPS" else flipXY(centre), atol=1.0)
+    (again,) = bench.logic.export(node, ids, str(tmp_path), form, space)
+    assert again != file and file.exists()  # nothing is written over
+    assert len(bench.said) == 2
+
+
+def test_labelmap_exports_read_back_to_the_voxel(bench: Bench, tmp_path: Path) -> None:
+    volume, masks = bench.volume(oblique(3)), (blob(1), blob(1) | blob(2))  # they overlap
+    bench.answers(gridOf(volume).toLPS, *masks)
+    bench.wait(bench.logic.segment(volume, "x"))
+    node = bench.logic.parameter.reference("Segmentation")
+    ids = [node.GetSegmentation().GetNthSegmentID(n) for n in range(2)]
+    files = bench.logic.export(node, ids, str(tmp_path), "NIfTI", "RAS", volume)
+    for file, mask in zip(files, masks, strict=True):
+        image = sitk.ReadImage(str(file))
+        for index in np.argwhere(sitk.GetArrayFromImage(image) > 0)[::17]:
+            here = gridOf(volume).indices(image.TransformIndexToPhysicalPoint(index[::-1].tolist()))
+            assert mask[tuple(np.rint(here).astype(int))]
+        assert (sitk.GetArrayFromImage(image) > 0).sum() == mask.sum()
+    (file,) = bench.logic.export(node, ids[1:], str(tmp_path), "seg.nrrd", "LPS")
+    back = slicer.vtkMRMLSegmentationNode()
+    bench.mrml.scene.AddNode(back)
+    storage = slicer.vtkMRMLSegmentationStorageNode()
+    storage.SetFileName(str(file))
+    assert storage.ReadData(back) and back.GetSegmentation().GetNumberOfSegments() == 1
+    np.testing.assert_array_equal(in_scene(back, "nodule 2", volume), masks[1])
+    assert bench.logic.export(node, [], str(tmp_path), "STL", "LPS") == [] and "Choose" in bench.errors[-1]
+
+
+def test_consent_is_asked_once_per_server_with_the_size_before_anything_leaves(bench: Bench) -> None:
+    volume = bench.volume()
+    bench.agree = False
+    assert bench.logic.rank(volume, "x") is None
+    assert not bench.server.requests and "did not agree" in bench.errors[-1]
+    bench.agree = True
+    for _ in range(2):
+        bench.wait(bench.logic.rank(volume, "x"))
+    assert len(bench.asked) == 2 and "kB" in bench.asked[1] and bench.server.url in bench.asked[1]
+
+
+def test_scene_close_cancels_and_leaves_nothing(bench: Bench) -> None:
+    volume = bench.volume()
+    bench.server.work_seconds = 10.0
+    job = bench.logic.rank(volume, "x")
+    time.sleep(0.3)
+    bench.mrml.scene.Clear(False)
+    assert job is not None and job.state == "cancelled" and not bench.logic.jobs.running
+    assert not bench.logic.history.canUndo
+    bench.logic.poll()
+    assert bench.mrml.scene.GetNumberOfNodesByClass("vtkMRMLMarkupsFiducialNode") == 0
+    assert bench.logic.parameter.get("Engine") == "auto"  # a new parameter node takes over
+
+
+@pytest.mark.parametrize("which", ["volume", "segmentation", "changed"])
+def test_nodes_that_vanish_or_change_during_a_job(bench: Bench, which: str) -> None:
+    volume = bench.volume()
+    segmentation = bench.mrml.scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "mine")
+    bench.answers(gridOf(volume).toLPS, blob(1))
+    bench.server.work_seconds = 0.3
+    job = bench.logic.segment(volume, "x", segmentation=segmentation)
+    if which == "changed":
+        volume.SetSpacing(3, 3, 3)
+    else:
+        bench.mrml.scene.RemoveNode(volume if which == "volume" else segmentation)
+    bench.wait(job)
+    assert "nothing was added" in bench.errors[0]
+    assert segmentation.GetSegmentation().GetNumberOfSegments() == 0
+
+
+def test_two_jobs_at_once_and_a_lost_server(bench: Bench) -> None:
+    volume = bench.volume()
+    bench.answers(gridOf(volume).toLPS, blob(1))
+    bench.server.work_seconds = 0.2
+    jobs = [bench.logic.segment(volume, "x"), bench.logic.segment(bench.volume(oblique(3), name="b"), "y")]
+    for job in jobs:
+        bench.wait(job)
+    assert bench.mrml.scene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode") == 2
+    bench.server.fail = {"POST /radfind/jobs": "hang up"}
+    bench.wait(bench.logic.segment(volume, "x"))
+    assert "hung up" in bench.errors[-1]
+    bench.settings.server = "no such address!"
+    assert bench.logic.segment(volume, "x") is None and "not an address" in bench.errors[-1]
+
+
+def test_a_damaged_answer_adds_nothing(bench: Bench) -> None:
+    volume = bench.volume()
+    bench.answers(gridOf(volume).toLPS, blob(1))
+    bench.server.answer["segments"][0]["mask"]["bits"] = "AAAA"
+    bench.wait(bench.logic.segment(volume, "x"))
+    assert "damaged" in bench.errors[-1]
+    del bench.server.answer["volume"]
+    bench.wait(bench.logic.segment(volume, "x"))
+    assert "where its voxels lie" in bench.errors[-1]
+    assert bench.mrml.scene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode") == 0
+
+
+def test_evidence_is_an_overlay_that_toggles(bench: Bench) -> None:
+    from RadFindLib.Overlay import overlays, setVisible
+
+    volume = bench.volume()
+    evidence = {"text": "what was seen", "mask": Wire.packMask(Mask((0, 0, 0), blob(3))), "span": None,
+                "center_kji": None, "values": {}}  # fmt: skip
+    bench.answers(gridOf(volume).toLPS, slices=[{**RANKED[1], "evidence": [evidence]}])
+    for _ in range(2):
+        bench.wait(bench.logic.rank(volume, "x"))
+    (node,) = overlays(bench.mrml.scene)
+    assert not node.GetDisplayNode().GetVisibility()
+    setVisible(bench.mrml.scene, True)
+    assert node.GetDisplayNode().GetVisibility()
+    np.testing.assert_array_equal(in_scene(node, "what was seen", volume), blob(3))
+
+
+def test_a_saved_scene_opens_as_it_was_left(bench: Bench, tmp_path: Path) -> None:
+    volume = bench.volume(oblique(7))
+    bench.answers(gridOf(volume).toLPS, blob(1), blob(1) | blob(2))
+    bench.wait(bench.logic.segment(volume, "x"))
+    bench.answers(gridOf(volume).toLPS, slices=RANKED)
+    bench.server.answer["volume"]["shape_kji"] = list(SHAPE)
+    bench.wait(bench.logic.rank(volume, "右肺结节"))
+    bench.logic.parameter.set("Text", "右肺结节\n第二行")
+    file = tmp_path / "scene.mrb"
+    assert bench.mrml.scene.WriteToMRB(str(file))
+    other = Scene()
+    assert other.scene.ReadFromMRB(str(file), True)
+    parameter = Parameter(other.scene)
+    assert parameter.get("Text") == "右肺结节\n第二行"
+    node, again = parameter.reference("Segmentation"), other.scene.GetFirstNodeByName("scan")
+    np.testing.assert_array_equal(in_scene(node, "nodule 2", again), blob(1) | blob(2))
+    text = vtk.mutable("")
+    assert node.GetSegmentation().GetNthSegment(0).GetTag(PROMPT_TAG, text) and "右肺上叶结节" in str(text)
+    rows = readBookmarks(parameter.reference("Bookmarks"))
+    assert [(row["index"], row["score"]) for row in rows] == [(3, 0.91), (7, 0.4)]
+    assert json.dumps(rows[0]["words"], ensure_ascii=False) == '["结节"]'
