@@ -13,6 +13,7 @@ from radfind.engines.builtin.interactive.clicks import outline_click
 from radfind.engines.builtin.interactive.patch import Floats, Patch
 from radfind.engines.builtin.interactive.sphere import sphere
 from radfind.engines.builtin.interactive.surface import Bounds, Model, Surface, fit
+from radfind.engines.builtin.interactive.wall import without_wall
 
 Mask = npt.NDArray[np.bool_]
 
@@ -80,10 +81,16 @@ def _grow(state: State, patch: Patch, click: Floats, reach: float) -> State:
         if away <= 2.5 * surface.size + 3.0:
             return _stretch(state, patch, click, surface, model, bounds)
     surface, model = outline_click(patch, click, reach)
-    mask = surface.inside(patch)
+    mask = _freed(surface.inside(patch), patch, model, surface, click)
     for place in state.unwanted:
         mask &= ~_ball(patch, np.asarray(place), max(patch.spacing))
     return dataclasses.replace(state, mask=state.mask | mask, surface=surface, model=model, bounds=Bounds.free())
+
+
+def _freed(mask: Mask, patch: Patch, model: Model, surface: Surface, click: Floats) -> Mask:
+    """Without the wall, unless the click itself lies in it."""
+    free = without_wall(mask, patch, model, surface.size)
+    return free if _holds(free, patch, click) else mask
 
 
 def _stretch(state: State, patch: Patch, click: Floats, surface: Surface, model: Model, bounds: Bounds) -> State:

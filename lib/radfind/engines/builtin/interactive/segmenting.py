@@ -85,7 +85,7 @@ class Interactive:
                 self._next += 1
                 self._numbers[volume] = self._next
             key: Hashable = self._numbers[volume]
-        keys = []
+        keys: list[Hashable] = []
         for step in steps:
             key = (key, tuple(_key(prompt) for prompt in step))
             keys.append(key)
@@ -108,9 +108,9 @@ class Interactive:
 
 def _key(prompt: Prompt) -> Hashable:
     if isinstance(prompt, ScribblePrompt):
-        return ("scribble", prompt.positive, hashlib.blake2b(np.ascontiguousarray(prompt.kji)).digest())
+        return ("scribble", prompt.positive, hashlib.blake2b(np.ascontiguousarray(prompt.kji).tobytes()).digest())
     if isinstance(prompt, MaskPrompt):
-        return ("mask", hashlib.blake2b(np.packbits(prompt.mask)).digest())
+        return ("mask", hashlib.blake2b(np.packbits(prompt.mask).tobytes()).digest())
     return prompt
 
 
@@ -188,11 +188,11 @@ def _apply(volume: Volume, patch: Patch, state: State, step: list[Prompt], *, al
     if isinstance(first, PointPrompt) and len(step) == 1:
         click = np.asarray(first.kji) * spacing
         reach = REACH_MM
-        if first.positive and state.surface is None and not state.mask.any():
-            if locate(patch, click, REACH_MM)[1] > _ORGAN_MM:
-                reach = FAR_MM
-                low, high = np.asarray(first.kji) - reach / spacing, np.asarray(first.kji) + reach / spacing
-                patch, state = _moved(volume, (low, high), _BLOCK_MM, None, None)
+        new = first.positive and state.surface is None and not state.mask.any()
+        if new and locate(patch, click, REACH_MM)[1] > _ORGAN_MM:
+            reach = FAR_MM
+            low, high = np.asarray(first.kji) - reach / spacing, np.asarray(first.kji) + reach / spacing
+            patch, state = _moved(volume, (low, high), _BLOCK_MM, None, None)
         return patch, add_click(state, patch, click, first.positive, reach)
     if isinstance(first, MaskPrompt):
         mask = state.mask | _on_patch(patch, volume, np.argwhere(first.mask))
