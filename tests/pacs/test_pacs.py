@@ -1,0 +1,176 @@
+"""Round trips through a real Orthanc, over DICOMweb and over DIMSE."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+from orthanc import Orthanc
+
+import radfind
+from radfind.errors import CancelledError, InputError
+from radfind.exports.dicom_common import save
+from radfind.exports.dicom_seg import segmentation_object
+from radfind.exports.dicom_sr import key_objects, measurement_report
+from radfind.measure import measure
+from radfind.pacs import PacsError, SeriesCache, connect
+from radfind.results import RankedSlice, Ranking, Segment, Segmentation
+
+pytest.importorskip("dicomweb_client", reason="the pacs extra is not installed")
+pytest.importorskip("pynetdicom", reason="the pacs extra is not installed")
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
+
+
+class Watch:
+    """Progress that may cancel or call something on the way."""
+
+    def __init__(self, stop_at: float = 2.0) -> None:
+        self.seen: list[float] = []
+        self._stop_at = stop_at
+
+    def step(self, fraction: float, message: str = "") -> None:
+        self.seen.append(fraction)
+        if fraction >= self._stop_at:
+            raise CancelledError("stop")
+
+
+def results(source: Path, folder: Path) -> list[Path]:
+    volume = radfind.load(source)
+    segmentation = Segmentation(volume.geometry, (Segment("ball", volume.array > 0),), engine="test")
+    seg = segmentation_object(segmentation, volume)
+    report = measurement_report([measure(volume, segmentation.segments[0])], seg, volume)
+    ranking = Ranking((RankedSlice(1, 20, 0.9),), np.zeros(40))
+    keys = key_objects(ranking, volume, "ball")
+    return [save(ds, folder / f"{name}.dcm") for name, ds in (("seg", seg), ("sr", report), ("ko", keys))]
+
+
+@pytest.mark.parametrize(("way_in", "way_out"), [("web", "dimse"), ("dimse", "web")])
+def test_round_trip(orthanc: Orthanc, scan: list[Path], tmp_path: Path, way_in: str, way_out: str) -> None:
+    """Series in, fetched by UID, measured, results stored back, found and read again."""
+    sender, receiver = connect(getattr(orthanc, way_in)), connect(getattr(orthanc, way_out))
+    sender.store(scan)
+    plain = radfind.load(scan)
+    (record,) = receiver.find_series(SeriesInstanceUID=str(plain.series_uid))
+    assert (record.modality, record.patient_id, record.study_uid) == ("CT", "PHANTOM9", plain.study_uid)
+    watch = Watch()
+    folder = SeriesCache(tmp_path / "cache").get(receiver, record.series_uid, context=watch)
+    volume = radfind.load(folder)
+    np.testing.assert_array_equal(volume.array, plain.array)
+    assert [s.sop_instance_uid for s in volume.slices] == [s.sop_instance_uid for s in plain.slices]
+    assert watch.seen == sorted(watch.seen) and watch.seen[-1] == 1.0
+    files = results(folder, tmp_path)
+    sender.store(files)
+    found = {r.modality: r for r in receiver.find_series(StudyInstanceUID=record.study_uid)}
+    assert {"SEG", "SR", "KO"} <= set(found)
+    for modality, file in zip(("SEG", "SR", "KO"), files, strict=True):
+        sent = pydicom.dcmread(file)
+        back_folder = SeriesCache(tmp_path / "back").get(receiver, str(sent.SeriesInstanceUID))
+        back = pydicom.dcmread(back_folder / f"{sent.SOPInstanceUID}.dcm")
+        assert back.Modality == modality
+        if modality == "SEG":
+            assert back.PixelData == sent.PixelData
+        else:
+            assert back.ContentSequence == sent.ContentSequence
+
+
+@pytest.mark.parametrize("way", ["web", "dimse"])
+def test_a_broken_fetch_goes_on_where_it_stopped(orthanc: Orthanc, scan: list[Path], tmp_path: Path, way: str) -> None:
+    pacs = connect(getattr(orthanc, way))
+    pacs.store(scan)
+    uid = str(pydicom.dcmread(scan[0]).SeriesInstanceUID)
+    cache = SeriesCache(tmp_path)
+    with pytest.raises(CancelledError):
+        cache.get(pacs, uid, context=Watch(stop_at=0.5))
+    assert not cache.folder(uid).exists()
+    there = {f.name: f.stat().st_mtime_ns for f in (tmp_path / f"{uid}.part").glob("*.dcm")}
+    assert there
+    cache.get(pacs, uid)
+    after = {f.name: f.stat().st_mtime_ns for f in cache.folder(uid).iterdir()}
+    assert len(after) == 40 and all(after[name] == time for name, time in there.items())
+
+
+@pytest.mark.parametrize("way", ["web", "dimse"])
+def test_the_archive_dies_in_the_middle(scan: list[Path], tmp_path: Path, way: str) -> None:
+    server = Orthanc(tmp_path)
+    server.start()
+    try:
+        pacs = connect(getattr(server, way))
+        pacs.store(scan)
+        uid = str(pydicom.dcmread(scan[0]).SeriesInstanceUID)
+        cache = SeriesCache(tmp_path / "cache")
+
+        class Killer(Watch):
+            def step(self, fraction: float, message: str = "") -> None:
+                super().step(fraction)
+                if fraction > 0:
+                    server.stop()
+
+        if way == "web":  # C-GET brings 40 slices in one answer, so there it dies before the first
+            with pytest.raises(PacsError, match="run the same command again"):
+                cache.get(pacs, uid, context=Killer())
+        else:
+            server.stop()
+            with pytest.raises(PacsError, match="run the same command again"):
+                cache.get(pacs, uid)
+        assert not cache.folder(uid).exists()
+        files = results(scan[0].parent, tmp_path)
+        server.stop()
+        with pytest.raises(PacsError):
+            pacs.store(files)
+        server.start()
+        assert {r.modality for r in pacs.find_series()} == {"CT"}
+        assert len(radfind.load(cache.get(pacs, uid)).slices) == 40
+        pacs.store(files)
+        assert {r.modality for r in pacs.find_series()} == {"CT", "SEG", "SR", "KO"}
+    finally:
+        server.stop()
+
+
+def test_unknown_series_and_addresses(orthanc: Orthanc, tmp_path: Path) -> None:
+    for address in (orthanc.web, orthanc.dimse):
+        with pytest.raises(PacsError, match="no series"):
+            SeriesCache(tmp_path).get(connect(address), "1.2.3")
+        with pytest.raises(InputError, match="cannot be searched"):
+            connect(address).find_series(Colour="red")
+    with pytest.raises(InputError, match="no archive address"):
+        connect("ftp://host")
+    with pytest.raises(InputError, match="SeriesInstanceUID"):
+        SeriesCache(tmp_path).folder("../../etc")
+
+
+class Fake:
+    """An archive in memory, to see what the cache does."""
+
+    def __init__(self, sizes: dict[str, int]) -> None:
+        self._sizes = sizes
+        self.fetched: list[str] = []
+
+    def find_series(self, **filters: str) -> list[radfind.pacs.SeriesRecord]:  # type: ignore[name-defined]
+        from radfind.pacs import SeriesRecord
+
+        return [SeriesRecord(filters["SeriesInstanceUID"], "1.1")]
+
+    def instances(self, record: object) -> list[str]:
+        return ["1.5"]
+
+    def fetch(self, record: object, wanted: Sequence[str], folder: Path, done: object) -> None:
+        uid = record.series_uid  # type: ignore[attr-defined]
+        self.fetched.append(uid)
+        (folder / "1.5.dcm").write_bytes(b"x" * self._sizes[uid])
+
+    def store(self, files: Sequence[Path]) -> None: ...
+
+
+def test_the_cache_is_bounded(tmp_path: Path) -> None:
+    import os
+
+    pacs, cache = Fake({"1.1": 400, "1.2": 400, "1.3": 400}), SeriesCache(tmp_path, capacity_bytes=1000)
+    for age, uid in enumerate(("1.1", "1.2")):
+        os.utime(cache.get(pacs, uid), (1000 + age, 1000 + age))
+    cache.get(pacs, "1.1")  # used again: now 1.2 is the oldest
+    cache.get(pacs, "1.3")
+    assert cache.folder("1.1").is_dir() and cache.folder("1.3").is_dir() and not cache.folder("1.2").exists()
+    assert pacs.fetched == ["1.1", "1.2", "1.3"]
