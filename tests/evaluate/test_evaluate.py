@@ -1,0 +1,169 @@
+"""Evaluation: every figure against a hand-computed or independent value, and a whole run with stand-in engines."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from radfind.engines.api import EngineInfo
+from radfind.errors import EngineError, InputError
+from radfind.evaluate import rendering, statistics
+from radfind.evaluate.manifest import read_manifest
+from radfind.evaluate.masks import score_mask
+from radfind.evaluate.runner import evaluate
+from radfind.language.findings import Span
+from radfind.results import RankedSlice, Ranking, Segment, Segmentation, Verdict
+
+
+def test_ranking_figures_by_hand() -> None:
+    ranked, positive = [7, 3, 9, 4], {3, 4, 5, 6}
+    assert statistics.hit(ranked, positive, 1) == 0
+    assert statistics.hit(ranked, positive, 3) == 1
+    assert statistics.recall(ranked, positive, 3) == pytest.approx(1 / 3)
+    assert statistics.recall([3], {3}, 3) == 1
+    assert statistics.reciprocal_rank(ranked, positive) == 0.5
+    assert statistics.reciprocal_rank([1, 2], positive) == 0
+
+
+def test_the_bootstrap_interval_covers_the_mean_as_often_as_it_says() -> None:
+    rng = np.random.default_rng(0)
+    covered = 0
+    for seed in range(200):
+        made = statistics.figure(rng.normal(0.5, 0.2, 40), rounds=400, seed=seed)
+        assert made is not None
+        covered += made.low <= 0.5 <= made.high
+    assert 0.88 <= covered / 200 <= 0.99
+    assert statistics.figure([float("nan")]) is None
+
+
+def test_calibration_by_hand() -> None:
+    error, bins = statistics.calibration_error([0.9, 0.9, 0.9, 0.9, 0.55, 0.55], [True, True, True, False, True, False])
+    assert error == pytest.approx((4 * 0.15 + 2 * 0.05) / 6)
+    assert bins == [(pytest.approx(0.55), 0.5, 2), (pytest.approx(0.9), 0.75, 4)]
+
+
+def test_confusion_counts_every_pair() -> None:
+    table = statistics.confusion(["yes", "yes", "no"], ["yes", "maybe", "yes"])
+    assert table["yes"] == {"yes": 1, "no": 0, "maybe": 1}
+    assert table["no"]["yes"] == 1
+
+
+def test_mask_figures_against_simpleitk_and_known_shifts() -> None:
+    pytest.importorskip("monai")
+    truth, mask = np.zeros((2, 20, 40, 40), bool)
+    truth[5:15, 10:30, 10:30] = True
+    mask[5:15, 13:33, 10:30] = True
+    made = score_mask(mask, truth, (2.0, 1.0, 1.0))
+    overlap = sitk.LabelOverlapMeasuresImageFilter()
+    overlap.Execute(sitk.GetImageFromArray(truth.astype(np.uint8)), sitk.GetImageFromArray(mask.astype(np.uint8)))
+    assert made.dice == pytest.approx(overlap.GetDiceCoefficient(), abs=1e-6)
+    assert made.hd95_mm == pytest.approx(3.0)
+    assert 0 < made.nsd < 1
+    assert score_mask(truth, truth, (2.0, 1.0, 1.0)).nsd == 1
+    ((diameter, found),) = made.lesions
+    assert found
+    assert diameter == pytest.approx((6 * truth.sum() * 2 / np.pi) ** (1 / 3))
+
+
+def test_empty_masks_are_told_apart() -> None:
+    empty, full = np.zeros((2, 4, 4, 4), bool)
+    full[1:3, 1:3, 1:3] = True
+    assert score_mask(empty, full, (1, 1, 1)).dice == 0
+    assert score_mask(full, empty, (1, 1, 1)).dice == 0
+    assert score_mask(empty, empty, (1, 1, 1)).dice == 1
+    assert score_mask(empty, full, (1, 1, 1)).lesions[0][1] is False
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        ([], "holds no list"),
+        ([{"task": "guess", "image": "a", "text": "b"}], "must be rank, verify or segment"),
+        ([{"task": "rank", "image": "a", "text": "b"}], "needs image, text and truth or slices"),
+        ([{"task": "verify", "image": "a", "text": "b", "answer": "perhaps"}], "must be yes, no or maybe"),
+        ([{"task": "rank", "image": "a", "text": "b", "slices": "1;x"}], "whole numbers"),
+        ([{"task": "rank", "image": "a", "text": "b", "slice": "1"}], "unknown slice"),
+    ],
+)
+def test_a_wrong_manifest_says_where(tmp_path: Path, rows: Any, words: str) -> None:
+    (tmp_path / "m.json").write_text(json.dumps(rows))
+    with pytest.raises(InputError, match=words):
+        read_manifest(tmp_path / "m.json")
+
+
+class _Oracle:
+    """Answers by brightness: right on every case below."""
+
+    tasks: tuple[str, ...] = ("rank", "verify", "segment")
+
+    def info(self) -> EngineInfo:
+        return EngineInfo("oracle", self.tasks, ("CT",), ("TextPrompt",), None, "Apache-2.0")
+
+    def rank(self, volume: Any, prompt: Any, **options: Any) -> Ranking:
+        scores = volume.array.max(axis=(1, 2)).astype(float)
+        order = np.argsort(-scores, kind="stable")[:10]
+        return Ranking(tuple(RankedSlice(n, int(k), 0.5) for n, k in enumerate(order, 1)), scores)
+
+    def verify(self, volume: Any, prompt: Any, **options: Any) -> tuple[Verdict, ...]:
+        answer: Any = "no" if "effusion" in prompt.text else "yes"
+        return (Verdict(Span(0, 1, prompt.text), answer, 0.8, "", "supported"),)
+
+    def segment(self, volume: Any, prompts: Any, **options: Any) -> Segmentation:
+        return Segmentation(volume.geometry, (Segment("x", volume.array > 0),))
+
+
+class _Broken(_Oracle):
+    tasks = ("rank",)
+
+    def rank(self, volume: Any, prompt: Any, **options: Any) -> Ranking:
+        raise EngineError("no weights <here>")
+
+
+def test_a_whole_run(tmp_path: Path) -> None:
+    pytest.importorskip("monai")
+    array = np.full((12, 32, 32), -1000, np.int16)
+    array[4:7, 10:20, 10:20] = 50
+    for name, voxels in (("ct.nrrd", array), ("truth.nrrd", (array > 0).astype(np.uint8) * 3)):
+        sitk.WriteImage(sitk.GetImageFromArray(voxels), str(tmp_path / name))
+    manifest = tmp_path / "cases.csv"
+    manifest.write_text(
+        "task,image,text,truth,label,slices,answer,modality\n"
+        "rank,ct.nrrd,nodule,truth.nrrd,3,,,CT\n"
+        "rank,ct.nrrd,结节,,,4;5;6,,CT\n"
+        "verify,ct.nrrd,nodule,,,,yes,CT\n"
+        "verify,ct.nrrd,pleural effusion,,,,yes,CT\n"
+        "segment,ct.nrrd,nodule,truth.nrrd,3,,,CT\n"
+    )
+    cases = read_manifest(manifest)
+    assert cases[1].slices == (4, 5, 6)
+    made = evaluate(cases, ["oracle", "broken"], find={"oracle": _Oracle(), "broken": _Broken()}.__getitem__)
+    by = {(one.engine, one.task): one for one in made.summaries}
+    assert set(by) == {("oracle", "rank"), ("oracle", "verify"), ("oracle", "segment"), ("broken", "rank")}
+    assert by["oracle", "rank"].figures["top-1"].value == 1
+    assert by["oracle", "rank"].figures["top-3 recall"].value == 1
+    assert by["oracle", "segment"].figures["dice"].value == 1
+    assert by["oracle", "segment"].recall_by_size["6 to 10 mm"].value == 1  # 300 mm3: 8.3 mm
+    assert by["oracle", "verify"].figures["accuracy"].value == 0.5
+    assert by["oracle", "verify"].by_modality["CT"].count == 2
+    assert by["oracle", "verify"].confusion["yes"] == {"yes": 1, "no": 1, "maybe": 0}
+    assert (by["broken", "rank"].failed, by["broken", "rank"].figures["top-1"].value) == (2, 0)
+    text = rendering.as_text(made)
+    assert "top-1" in text and "1.000 [1.000, 1.000]" in text
+    loaded = json.loads(rendering.as_json(made))
+    assert loaded["summaries"][0]["figures"]["top-1"]["value"] == 1
+    page = rendering.as_html(made)
+    assert "no weights &lt;here&gt;" in page and "<script" not in page and "http" not in page
+
+
+def test_a_truth_on_another_grid_is_refused(tmp_path: Path) -> None:
+    for name, shape in (("ct.nrrd", (4, 8, 8)), ("truth.nrrd", (4, 8, 9))):
+        sitk.WriteImage(sitk.GetImageFromArray(np.ones(shape, np.int16)), str(tmp_path / name))
+    manifest = tmp_path / "m.json"
+    manifest.write_text(json.dumps([{"task": "segment", "image": "ct.nrrd", "text": "x", "truth": "truth.nrrd"}]))
+    with pytest.raises(InputError, match="does not lie on the grid"):
+        evaluate(read_manifest(manifest), ["oracle"], find={"oracle": _Oracle()}.__getitem__)
