@@ -107,7 +107,7 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._json({"detail": "Not Found"}, 404)
 
-    do_GET = do_POST = do_PUT = do_DELETE = _all  # noqa: N815
+    do_GET = do_POST = do_PUT = do_DELETE = _all
 
     def _jobs(self, path: str, body: bytes) -> None:
         server = self.loopback

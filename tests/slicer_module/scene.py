@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from typing import Any
 
 import numpy as np
@@ -34,10 +35,19 @@ class Scene:
             logic.SetMRMLScene(self.scene)
             self.application.SetModuleLogic(name, logic)
             self.logics[name] = logic  # the application holds them weakly
+        self._cache = tempfile.TemporaryDirectory()  # where .mrb files are unpacked
+        cache = slicer.vtkCacheManager()
+        cache.SetRemoteCacheDirectory(self._cache.name)
+        manager = slicer.vtkDataIOManager()
+        manager.SetCacheManager(cache)
+        self.scene.SetCacheManager(cache)
+        self.scene.SetDataIOManager(manager)
         self.views = {}
+        slicer.vtkMRMLSliceNode.AddDefaultSliceOrientationPresets(self.scene)
         for name, turn in (("Red", "SetOrientationToAxial"), ("Green", "SetOrientationToCoronal"),
                            ("Yellow", "SetOrientationToSagittal")):  # fmt: skip
-            view = slicer.vtkMRMLSliceNode()
+            view = self.scene.CreateNodeByClass("vtkMRMLSliceNode")
+            view.UnRegister(None)
             view.SetName(name)
             view.SetLayoutName(name)
             self.scene.AddNode(view)

@@ -40,7 +40,7 @@ class Store(dict):
     def value(self, key: str, default: Any = None) -> Any:
         return self.get(key, default)
 
-    setValue = dict.__setitem__  # noqa: N815
+    setValue = dict.__setitem__
 
     def remove(self, key: str) -> None:
         self.pop(key, None)
