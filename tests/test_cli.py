@@ -136,3 +136,20 @@ def test_a_closed_pipe_is_no_traceback(tmp_path: Path) -> None:
 def _image(path: Path) -> Path:
     sitk.WriteImage(sitk.GetImageFromArray(np.zeros((4, 8, 8), np.int16)), str(path))
     return path
+
+
+def test_models_come_from_a_folder_and_are_checked(radfind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RADFIND_MODELS", str(tmp_path / "models"))
+    source = tmp_path / "weights"
+    source.mkdir()
+    (source / "yoloe-11s-seg.pt").write_bytes(b"not a network, but a file with a hash")
+    assert radfind("models", "path", "yoloe-11s")[0] == 1
+    code, out, err = radfind("models", "pull", "yoloe-11s", "--from", str(source), "--yes")
+    assert code == 0, err
+    assert "AGPL-3.0" in out
+    assert radfind("models", "verify", "yoloe-11s")[0] == 0
+    folder = Path(radfind("models", "path", "yoloe-11s")[1].strip())
+    (folder / "yoloe-11s-seg.pt").write_bytes(b"tampered")
+    code, _, err = radfind("models", "verify", "yoloe-11s")
+    assert code == 2
+    assert "yoloe-11s-seg.pt" in err

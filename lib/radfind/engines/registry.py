@@ -13,6 +13,10 @@ from radfind.errors import NotSupportedError
 # The built-in engine comes first: its answers carry checked evidence and it is always there.
 ENGINES: dict[str, str] = {
     "builtin": "radfind.engines.builtin.engine:BuiltinEngine",
+    "qwen3vl": "radfind.engines.qwen3vl:create",
+    "ofa": "radfind.engines.ofa:create",
+    "yoloe": "radfind.engines.yoloe:create",
+    "remote_rerank": "radfind.engines.remote_rerank:create",
 }
 
 
