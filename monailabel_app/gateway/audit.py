@@ -16,6 +16,7 @@ import os
 import queue
 import secrets
 import threading
+import time
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from monailabel_app.labels import write_atomically
 logger = logging.getLogger(__name__)
 
 START = "0" * 64
+_BATCH_SECONDS = 0.05  # after each write: entries that come close together are synced together
 FIELDS = frozenset(
     {
         "event", "who", "role", "study", "series", "model", "engine", "report_hash", "slices", "mean_score",
@@ -68,8 +70,8 @@ class AuditLog:
         unknown = set(fields) - FIELDS
         if unknown:
             raise ValueError(f"not an audit field: {', '.join(sorted(unknown))}")
-        time = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
-        self._queue.put({"time": time, "event": event, **{k: v for k, v in fields.items() if v is not None}})
+        now = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+        self._queue.put({"time": now, "event": event, **{k: v for k, v in fields.items() if v is not None}})
 
     def report_hash(self, text: str) -> str:
         """The hash that stands for a text. Keyed: short phrases could otherwise be found by trying."""
@@ -95,6 +97,7 @@ class AuditLog:
                 logger.error("the audit log cannot be written: %s", where(error))
             if last:
                 return
+            time.sleep(_BATCH_SECONDS)
 
     def _append(self, batch: list[dict[str, Any]]) -> None:
         with self._lock:

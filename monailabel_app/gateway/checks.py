@@ -117,6 +117,8 @@ def checked_params(params: Mapping[str, Any], config: Mapping[str, Any] | None =
     for key, value in params.items():
         if not _KEY.fullmatch(key) or key.startswith("__"):
             raise Refusal(400, "A parameter has a name that is not allowed.")
+        if key == "label" and isinstance(value, str):
+            key = "label_name"  # stock SmartEdit names its segment so; the server keeps files under that name
         if key.lower() in RESERVED_KEYS:
             raise Refusal(400, f"The parameter '{key}' is not allowed: it is set by the server.")
         if key in TEXT_KEYS:

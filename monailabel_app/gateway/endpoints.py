@@ -36,22 +36,33 @@ async def ready(request: Request) -> Response:
 
 
 class Info:
-    """``GET /info/`` from a snapshot at most a second old: many clients poll it."""
+    """``GET /info/`` from a snapshot: many clients poll it, and making it takes MONAI Label a while.
+
+    A snapshot younger than `FRESH` is the answer; until `STALE` it still is, while a new one is made.
+    """
+
+    FRESH = 1.0
+    STALE = 10.0
 
     def __init__(self) -> None:
         self._body: bytes = b""
         self._taken = float("-inf")
-        self._lock = asyncio.Lock()
+        self._making: asyncio.Future[None] | None = None
 
     async def answer(self, request: Request) -> Response:
-        backend = Server.of(request).backend
-        instance = backend.instance
-        if time.monotonic() - self._taken > 1.0:
-            async with self._lock:
-                if time.monotonic() - self._taken > 1.0:
-                    self._body = await asyncio.to_thread(lambda: bytes(PlainJSON(instance.info()).body))
-                    self._taken = time.monotonic()
+        instance = Server.of(request).backend.instance
+        age = time.monotonic() - self._taken
+        if age > self.FRESH:
+            if self._making is None or self._making.done():
+                self._making = asyncio.ensure_future(self._make(instance))
+            if age > self.STALE:
+                await asyncio.shield(self._making)
         return Response(self._body, media_type="application/json")
+
+    async def _make(self, instance: Any) -> None:
+        began = time.monotonic()
+        self._body = await asyncio.to_thread(lambda: bytes(PlainJSON(instance.info()).body))
+        self._taken = began
 
 
 async def metrics(request: Request) -> Response:
@@ -64,7 +75,7 @@ async def infer(request: Request) -> Response:
     server = Server.of(request)
     output = checked_output(request.query_params.get("output"))
     async with asked(request, request.path_params["model"]) as (prepared, form):
-        job = await server.board.run(prepared, user=who(request).name, folder=form.folder)
+        job = server.board.run(prepared, user=who(request).name, folder=form.folder)
     try:
         await _wait_or_hang_up(request, job)
         if job.state is State.CANCELLED:

@@ -38,11 +38,11 @@ class Upload:
 
 @dataclasses.dataclass(frozen=True)
 class Form:
-    """A parsed form. `folder` holds its files; who takes the form removes the folder (`discard`)."""
+    """A parsed form. `folder` holds its files, if any; who takes the form removes the folder (`discard`)."""
 
     fields: dict[str, str]
-    files: tuple[Upload, ...]
-    folder: Path
+    files: tuple[Upload, ...] = ()
+    folder: Path | None = None
 
     def file(self, field: str) -> Upload | None:
         """The one file of `field`.
@@ -56,7 +56,8 @@ class Form:
         return found[0] if found else None
 
     def discard(self) -> None:
-        shutil.rmtree(self.folder, ignore_errors=True)
+        if self.folder is not None:
+            shutil.rmtree(self.folder, ignore_errors=True)
 
 
 async def read_form(request: Request, uploads: Path) -> Form:
@@ -70,7 +71,7 @@ async def read_form(request: Request, uploads: Path) -> Form:
         async for chunk in request.stream():
             if chunk:
                 raise Refusal(415, "The body must be a form (multipart/form-data).")
-        return Form({}, (), await asyncio.to_thread(_new_folder, uploads))
+        return Form({})
     try:
         parsed = await request.form(max_files=MAX_FILES, max_fields=MAX_FIELDS, max_part_size=MAX_FIELD_BYTES)
     except (Refusal, OSError, asyncio.CancelledError):
@@ -79,30 +80,25 @@ async def read_form(request: Request, uploads: Path) -> Form:
         if type(error).__name__ == "ClientDisconnect":
             raise
         raise Refusal(400, "The form is broken: it could not be parsed.") from error
+    fields = {name: value for name, value in parsed.multi_items() if isinstance(value, str)}
+    if len(fields) == len(parsed.multi_items()):
+        return Form(fields)
     try:
-        return await asyncio.to_thread(_store, parsed, uploads)
+        return await asyncio.to_thread(_store, fields, parsed, uploads)
     finally:
         await parsed.close()
 
 
-def _new_folder(uploads: Path) -> Path:
-    return Path(tempfile.mkdtemp(prefix="request-", dir=uploads))
-
-
-def _store(parsed: FormData, uploads: Path) -> Form:
-    fields: dict[str, str] = {}
+def _store(fields: dict[str, str], parsed: FormData, uploads: Path) -> Form:
     files: list[Upload] = []
-    folder = _new_folder(uploads)
+    folder = Path(tempfile.mkdtemp(prefix="request-", dir=uploads))
     try:
         for field, value in parsed.multi_items():
-            if isinstance(value, UploadFile):
-                if value.filename or value.size:
-                    path = folder / f"{len(files):05d}"
-                    with path.open("wb") as target:
-                        shutil.copyfileobj(value.file, target, 1 << 20)
-                    files.append(Upload(field, value.filename or "", path, path.stat().st_size))
-            else:
-                fields[field] = value
+            if isinstance(value, UploadFile) and (value.filename or value.size):
+                path = folder / f"{len(files):05d}"
+                with path.open("wb") as target:
+                    shutil.copyfileobj(value.file, target, 1 << 20)
+                files.append(Upload(field, value.filename or "", path, path.stat().st_size))
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise

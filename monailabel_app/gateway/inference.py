@@ -15,6 +15,7 @@ from monailabel_app.gateway.backend import Backend
 from monailabel_app.gateway.errors import Refusal
 from monailabel_app.gateway.forms import Form, Upload
 from monailabel_app.gateway.jobs import Result
+from monailabel_app.gateway.lanes import lane
 from radfind.engines.api import Context
 
 IMAGE_EXTENSIONS = (".nii.gz", ".nii", ".nrrd", ".mha", ".png", ".jpg", ".jpeg", ".dcm", ".zip")
@@ -33,6 +34,7 @@ class Inference:
         image: the image id, or "" for an upload or a session.
         save_as: the tag to save the result under, if asked.
         uploads: (kind, file) of what came with the request; still to be decoded in the sandbox.
+        engine, device: what it will occupy.
     """
 
     model: str
@@ -41,6 +43,8 @@ class Inference:
     image: str
     save_as: str | None = None
     uploads: tuple[tuple[str, Path], ...] = ()
+    engine: str = ""
+    device: str = "cpu"
 
 
 def prepare(backend: Backend, model: str, query: Mapping[str, str], form: Form) -> Inference:
@@ -52,6 +56,7 @@ def prepare(backend: Backend, model: str, query: Mapping[str, str], form: Form) 
 
     Raises:
         Refusal: 4xx.
+        NotSupportedError: no such engine, or it cannot do this.
     """
     task = backend.task(model)
     params = checks.checked_params(checks.parsed_params(form.fields.get("params")), task.config())
@@ -80,7 +85,8 @@ def prepare(backend: Backend, model: str, query: Mapping[str, str], form: Form) 
         file = _label(backend, image, label)
         request["label"] = str(file)
         uploads.append(("label", file))
-    return Inference(model, task, request, image, save_as, tuple(uploads))
+    engine, device = lane(model, params)
+    return Inference(model, task, request, image, save_as, tuple(uploads), engine, device)
 
 
 def run(backend: Backend, inference: Inference, context: Context, keep_in: Path | None) -> Result:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -13,7 +12,6 @@ from monailabel_app.gateway.errors import Refusal
 from monailabel_app.gateway.inference import Inference
 from monailabel_app.gateway.jobs import Job, State
 from monailabel_app.gateway.journal import Journal, revived
-from monailabel_app.gateway.lanes import lane
 from monailabel_app.gateway.scheduler import Scheduler
 
 MAX_KEPT = 10_000
@@ -44,7 +42,6 @@ class JobBoard:
         self._keep_seconds = keep_seconds
         self._on_finish = on_finish
         self._jobs: dict[str, Job] = {}
-        self._submitting = asyncio.Lock()
 
     def restore(self) -> None:
         """Take up what an earlier process left: finished jobs with their results, unfinished ones as interrupted."""
@@ -60,15 +57,15 @@ class JobBoard:
             if file not in owned:
                 file.unlink()
 
-    async def run(self, request: Inference, *, user: str, folder: Path | None) -> Job:
+    def run(self, request: Inference, *, user: str, folder: Path | None) -> Job:
         """Queue an inference somebody waits for; `forget` it when it was answered.
 
         Raises:
-            Refusal: 422 or 429.
+            Refusal: 429.
         """
-        return self._start(await self._job(request, user, folder), request, None)
+        return self._start(_job(request, user, folder), request, None)
 
-    async def submit(
+    def submit(
         self, request: Inference, *, user: str, folder: Path | None, idempotency: str | None, fingerprint: str
     ) -> tuple[Job, bool]:
         """Queue an inference whose result is fetched later; (job, whether it is new).
@@ -80,27 +77,20 @@ class JobBoard:
         Raises:
             Refusal: 422 or 429.
         """
-        async with self._submitting:
-            if idempotency is not None and (same := self._journal.same(user, idempotency)) is not None:
-                if same[1] != fingerprint:
-                    raise Refusal(422, "This Idempotency-Key was used for another question.")
-                known = self._jobs.get(same[0])
-                if known is not None and known.state is not State.INTERRUPTED:
-                    return known, False
-            job = await self._job(request, user, folder)
-            job.durable = True
-            self._journal.add(job, idempotency, fingerprint)
-            try:
-                return self._start(job, request, self._results), True
-            except Refusal:
-                self._journal.forget(job.id)
-                raise
-
-    async def _job(self, request: Inference, user: str, folder: Path | None) -> Job:
-        engine, device = await asyncio.to_thread(lane, request.model, request.request)
-        job = Job(user=user, model=request.model, engine=engine, device=device, folder=folder, image=request.image)
-        job.text = str(request.request.get("text") or "")
-        return job
+        if idempotency is not None and (same := self._journal.same(user, idempotency)) is not None:
+            if same[1] != fingerprint:
+                raise Refusal(422, "This Idempotency-Key was used for another question.")
+            known = self._jobs.get(same[0])
+            if known is not None and known.state is not State.INTERRUPTED:
+                return known, False
+        job = _job(request, user, folder)
+        job.durable = True
+        self._journal.add(job, idempotency, fingerprint)
+        try:
+            return self._start(job, request, self._results), True
+        except Refusal:
+            self._journal.forget(job.id)
+            raise
 
     def _start(self, job: Job, request: Inference, keep_in: Path | None) -> Job:
         job.on_finish.append(self._finished)
@@ -151,3 +141,16 @@ class JobBoard:
         for number, job in enumerate(finished):
             if number < too_many or (job.finished or 0.0) < limit:
                 self.forget(job)
+
+
+def _job(request: Inference, user: str, folder: Path | None) -> Job:
+    job = Job(
+        user=user,
+        model=request.model,
+        engine=request.engine,
+        device=request.device,
+        folder=folder,
+        image=request.image,
+    )
+    job.text = str(request.request.get("text") or "")
+    return job

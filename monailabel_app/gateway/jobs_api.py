@@ -43,7 +43,7 @@ async def create(request: Request) -> Response:
         raise Refusal(400, "The Idempotency-Key must be 1 to 128 printable characters without spaces.")
     async with asked(request, model) as (prepared, form):
         fingerprint = await asyncio.to_thread(_fingerprint, request, form) if key else ""
-        job, new = await server.board.submit(
+        job, new = server.board.submit(
             prepared, user=who(request).name, folder=form.folder, idempotency=key, fingerprint=fingerprint
         )
     if not new:
@@ -57,7 +57,7 @@ def _fingerprint(request: Request, form: Form) -> str:
     digest = hashlib.sha256()
     parts = [sorted(request.query_params.multi_items()), sorted(form.fields.items())]
     digest.update(json.dumps(parts).encode())
-    for path in sorted(path for path in form.folder.rglob("*") if path.is_file()):
+    for path in sorted(form.folder.rglob("*")) if form.folder else []:
         with path.open("rb") as file:
             while chunk := file.read(1 << 20):
                 digest.update(chunk)

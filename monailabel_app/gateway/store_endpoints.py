@@ -142,7 +142,7 @@ def _session_source(form: Form) -> Path:
         raise Refusal(422, "Send the image as the form field 'files'.")
     if len(files) == 1:
         return named(files[0], IMAGE_EXTENSIONS, "image")
-    folder = form.folder / "images"
+    folder = files[0].path.parent / "images"
     folder.mkdir()
     for upload in files:
         path = named(upload, (*IMAGE_EXTENSIONS, ".ima", ""), "image", anonymous=True)

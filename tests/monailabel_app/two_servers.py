@@ -17,7 +17,7 @@ APP = Path(__file__).parent / "plain_app"
 
 
 def start(app: object) -> str:
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning"))  # type: ignore[arg-type]
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning", timeout_keep_alive=30))  # type: ignore[arg-type]
     threading.Thread(target=server.run, daemon=True).start()
     while not server.started:
         time.sleep(0.05)
@@ -42,7 +42,7 @@ def main(studies: str, state: Path) -> None:
     logging.basicConfig(level=logging.INFO, stream=sys.stderr)  # as MONAI Label's own start does
     plain = start(app)
     backend = Backend(lambda: (app, app_instance()))
-    ours = start(create(Settings(studies, state, slots={"sleep": 3}), backend))
+    ours = start(create(Settings(studies, state, slots={"sleep": 3, "quick": 4}, rate=1e6), backend))
     backend.wait(60)
     print(plain, ours, flush=True)
     sys.stdin.read()  # until whoever started this goes away

@@ -1,8 +1,12 @@
 """A trivial MONAI Label app: what plain MONAI Label lets through, its tasks show."""
 
+import gzip
+import os
+import tempfile
 import time
 from pathlib import Path
 
+import numpy as np
 from monailabel.interfaces.app import MONAILabelApp
 from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 
@@ -32,9 +36,25 @@ class Sleep(Echo):
         return None, {"slept": True}
 
 
+class Quick(Echo):
+    """A 2-D segmentation of a cached 512 x 512 slice that takes 20 ms and returns a small file."""
+
+    slice = np.add.outer(np.arange(512), np.arange(512)).astype(np.int16)
+
+    def __call__(self, request):
+        end = time.monotonic() + 0.020
+        handle, name = tempfile.mkstemp(suffix=".nrrd")
+        mask = (self.slice > 300).astype(np.uint8)
+        header = b"NRRD0004\ntype: uchar\ndimension: 2\nsizes: 512 512\nencoding: gzip\n\n"
+        with os.fdopen(handle, "wb") as file:
+            file.write(header + gzip.compress(mask.tobytes(), 1))
+        time.sleep(max(0.0, end - time.monotonic()))
+        return name, {"label_names": {"bright": 1}}
+
+
 class PlainApp(MONAILabelApp):
     def __init__(self, app_dir, studies, conf):
         super().__init__(app_dir, studies, conf, name="plain", description="plain", version="1")
 
     def init_infers(self):
-        return {"echo": Echo(), "sleep": Sleep()}
+        return {"echo": Echo(), "sleep": Sleep(), "quick": Quick()}
