@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from monailabel.interfaces.datastore import Datastore
@@ -10,13 +11,18 @@ from monailabel.interfaces.tasks.strategy import Strategy
 from monailabel.tasks.activelearning.random import Random
 
 import radfind
+from monailabel_app.dicomweb import DicomWebDatastore
+from monailabel_app.gateway.settings import default_state
 from monailabel_app.strategies import First
 from monailabel_app.studies import StudiesDatastore
 from monailabel_app.tasks.bookmarks import BookmarksTask
+from monailabel_app.tasks.deepgrow import ClickTask
 from monailabel_app.tasks.rank import RankTask
+from monailabel_app.tasks.scribbles import ScribblesTask
 from monailabel_app.tasks.segment import SegmentTask
 from monailabel_app.tasks.verify import VerifyTask
 from monailabel_app.volumes import VolumeCache
+from radfind.pacs import connect
 
 NAME = "RadFind"
 VERSION = radfind.__version__
@@ -26,8 +32,18 @@ DESCRIPTION = (
 
 
 def datastore(studies: str) -> Datastore:
-    """The datastore for `studies`: a folder of scans."""
-    return StudiesDatastore(Path(studies))
+    """The datastore for `studies`: a folder of scans, or the URL of a DICOMweb archive.
+
+    User and password of the archive come from MONAI Label's own settings, ``MONAI_LABEL_DICOMWEB_USERNAME`` and
+    ``MONAI_LABEL_DICOMWEB_PASSWORD``; ``MONAI_LABEL_DICOMWEB_CACHE_PATH`` is where series and labels are kept, by
+    default the server's state folder of that URL.
+    """
+    if not studies.startswith(("http://", "https://")):
+        return StudiesDatastore(Path(studies))
+    user, password = (os.environ.get(f"MONAI_LABEL_DICOMWEB_{name}") for name in ("USERNAME", "PASSWORD"))
+    cache = os.environ.get("MONAI_LABEL_DICOMWEB_CACHE_PATH")
+    root = Path(cache) if cache else default_state(studies) / "archive"
+    return DicomWebDatastore(connect(studies, user=user, password=password), root)
 
 
 def infers(store: Datastore) -> dict[str, InferTask]:
@@ -35,6 +51,9 @@ def infers(store: Datastore) -> dict[str, InferTask]:
     volumes = VolumeCache()
     return {
         "radfind_segment": SegmentTask(volumes),
+        "radfind_deepgrow": ClickTask(volumes, type="deepgrow"),
+        "radfind_deepedit": ClickTask(volumes, type="deepedit"),
+        "radfind_scribbles": ScribblesTask(volumes),
         "radfind_bookmarks": BookmarksTask(volumes),
         "radfind_rank": RankTask(volumes),
         "radfind_verify": VerifyTask(volumes),

@@ -109,6 +109,9 @@ class StudiesDatastore(Datastore):
 
     def update_image_info(self, image_id: str, info: dict[str, Any]) -> None:
         self.get_image_uri(image_id)
+        self._write_info(image_id, info)
+
+    def _write_info(self, image_id: str, info: dict[str, Any]) -> None:
         with self._lock:
             everything = self._all_info()
             everything[image_id] = {**everything.get(image_id, {}), **info}
