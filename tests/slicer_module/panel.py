@@ -1,0 +1,111 @@
+"""The panel off-screen: PySide6 as Slicer's ``qt``, and small stand-ins for its ctk and qMRML widgets."""
+
+from __future__ import annotations
+
+import os
+import sys
+import types
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+
+from PySide6 import QtCore, QtGui, QtUiTools, QtWidgets
+
+MODULE = Path(__file__).resolve().parents[2] / "slicer_module" / "RadFind"
+
+
+def _qt() -> types.ModuleType:
+    module = types.ModuleType("qt")
+    for part in (QtCore, QtGui, QtWidgets):
+        for name in dir(part):
+            if name.startswith("Q"):
+                setattr(module, name, getattr(part, name))
+    return module
+
+
+sys.modules.setdefault("qt", _qt())
+
+
+class CollapsibleButton(QtWidgets.QWidget):
+    """A titled section; collapsed ones hide what is in them."""
+
+    def paintEvent(self, event: Any) -> None:
+        painter = QtGui.QPainter(self)
+        painter.fillRect(0, 0, self.width(), 24, QtGui.QColor("#dde3ea"))
+        arrow = "▸" if self.property("collapsed") else "▾"
+        painter.drawText(6, 17, f"{arrow}  {self.property('text')}")
+
+    def settle(self) -> None:
+        if self.property("collapsed"):
+            for child in self.findChildren(QtWidgets.QWidget, options=QtCore.Qt.FindDirectChildrenOnly):
+                child.hide()
+            self.setFixedHeight(26)
+        else:
+            self.layout().setContentsMargins(6, 30, 6, 6)
+
+
+class NodeComboBox(QtWidgets.QComboBox):
+    """Lists the scene's nodes of its types."""
+
+    def __init__(self, parent: Any = None) -> None:
+        super().__init__(parent)
+        self._scene: Any = None
+        self._slots: list[Any] = []
+        self._nodes: list[Any] = []
+        self.currentIndexChanged.connect(lambda *_: [slot(self.currentNode()) for slot in self._slots])
+
+    def setMRMLScene(self, scene: Any) -> None:
+        self._scene = scene
+        self._fill()
+
+    def connect(self, signal: str, slot: Any) -> None:  # type: ignore[override]
+        assert signal == "currentNodeChanged(vtkMRMLNode*)"
+        self._slots.append(slot)
+
+    def currentNode(self) -> Any:
+        return self._nodes[self.currentIndex()] if 0 <= self.currentIndex() < len(self._nodes) else None
+
+    def setCurrentNode(self, node: Any) -> None:
+        self._fill()
+        self.setCurrentIndex(self._nodes.index(node) if node in self._nodes else 0)
+
+    def _fill(self) -> None:
+        self.blockSignals(True)
+        self.clear()
+        self._nodes = [None]
+        self.addItem("None")
+        for kind in self.property("nodeTypes") or []:
+            for number in range(self._scene.GetNumberOfNodesByClass(kind)):
+                node = self._scene.GetNthNodeByClass(number, kind)
+                if not node.GetHideFromEditors():
+                    self._nodes.append(node)
+                    self.addItem(node.GetName())
+        self.blockSignals(False)
+
+
+class Loader(QtUiTools.QUiLoader):
+    def createWidget(self, name: str, parent: Any = None, objectName: str = "") -> Any:
+        stands_in = {"qMRMLNodeComboBox": NodeComboBox, "ctkCollapsibleButton": CollapsibleButton}.get(name)
+        if stands_in is None:
+            return super().createWidget(name, parent, objectName)
+        made = stands_in(parent)
+        made.setObjectName(objectName)
+        return made
+
+
+def application() -> Any:
+    return QtWidgets.QApplication.instance() or QtWidgets.QApplication([])
+
+
+def load() -> tuple[Any, Any]:
+    """The panel, and its child widgets by name, as `slicer.util.childWidgetVariables` gives them."""
+    application()
+    parent = Loader().load(str(MODULE / "Resources" / "UI" / "RadFind.ui"))
+    ui = types.SimpleNamespace()
+    for child in parent.findChildren(QtCore.QObject):
+        if child.objectName():
+            setattr(ui, child.objectName(), child)
+    for section in parent.findChildren(CollapsibleButton):
+        section.settle()
+    return parent, ui
