@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import cc3d
+import edt
 import numpy as np
 import numpy.typing as npt
 
@@ -23,6 +24,9 @@ _ALIKE = 0.4
 _EDGE_MM = 1.0
 _SPEAKS = 2.5
 """A correction speaks this far around itself, in distances from the click to the edge it corrects."""
+
+_ROUNDS = 12
+"""Most corrections made for one set of clicks; what still fails then is set voxel by voxel."""
 
 _BEAM = 0.14
 """Half angle (radians) of the rays that one click binds: about two rays to each side."""
@@ -58,6 +62,32 @@ def add_box(state: State, patch: Patch, low: Floats, high: Floats) -> State:
     if not flat.any():
         mask &= ~outside
     return dataclasses.replace(state, mask=state.mask | mask, surface=surface, model=model, bounds=Bounds.free())
+
+
+def add_clicks(state: State, patch: Patch, wanted: Floats, unwanted: Floats, reach: float) -> State:
+    """Change the mask so that it follows clicks (n, 3) in mm, the one it fails worst first."""
+    for _ in range(_ROUNDS):
+        if not state.mask.any() and len(wanted):
+            state = add_click(state, patch, middle_one(wanted), True, reach)
+        failed = [(p, True) for p in wanted if not _holds(state.mask, patch, p)]
+        failed += [(p, False) for p in unwanted if _holds(state.mask, patch, p)]
+        if not failed:
+            break
+        outside, inside = (edt.edt(m, anisotropy=patch.spacing, parallel=1) for m in (~state.mask, state.mask))
+        place, positive = max(failed, key=lambda f: float((outside if f[1] else inside)[_index(patch, f[0])]))
+        state = add_click(state, patch, place, positive, reach)
+    places = [tuple(tuple(float(x) for x in p) for p in points) for points in (wanted, unwanted)]
+    state = dataclasses.replace(
+        state,
+        wanted=tuple(dict.fromkeys((*state.wanted, *places[0]))),  # type: ignore[arg-type]
+        unwanted=tuple(dict.fromkeys((*state.unwanted, *places[1]))),  # type: ignore[arg-type]
+    )
+    return _obeying(state, patch)
+
+
+def middle_one(points: Floats) -> Floats:
+    """Of some positions the one nearest to their mean."""
+    return np.asarray(points[np.linalg.norm(points - points.mean(axis=0), axis=1).argmin()])
 
 
 def add_click(state: State, patch: Patch, click: Floats, positive: bool, reach: float) -> State:
@@ -200,8 +230,6 @@ def _ball(patch: Patch, position: Floats, radius: float) -> Mask:
 
 def _depth(mask: Mask, patch: Patch, position: Floats) -> float:
     """Distance (mm) from a position in `mask` to the nearest voxel outside it."""
-    import edt
-
     if mask.all():
         return 0.0
     return float(edt.edt(mask, anisotropy=patch.spacing, parallel=1)[_index(patch, position)])

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from radfind.engines.api import Context
 from radfind.engines.builtin.interactive.checks import checked
 from radfind.engines.builtin.interactive.clicks import locate
-from radfind.engines.builtin.interactive.edits import Mask, State, add_box, add_click
+from radfind.engines.builtin.interactive.edits import Mask, State, add_box, add_clicks, middle_one
 from radfind.engines.builtin.interactive.patch import Patch
 from radfind.engines.builtin.interactive.scribbles import add_scribbles, refine_mask
 from radfind.prompts import BoxPrompt, MaskPrompt, PointPrompt, Prompt, ScribblePrompt
@@ -31,7 +31,7 @@ _ORGAN_MM = 26.0
 
 _BLOCK_MM = 2.0
 _MANY = 16
-"""More clicks than this are read as painted voxels: they describe the object better than a ball does."""
+"""More clicks than this are taken together, the worst first: a bound on time."""
 
 _SESSIONS = 16
 
@@ -117,10 +117,10 @@ def _key(prompt: Prompt) -> Hashable:
 def _grouped(prompts: list[Prompt]) -> list[list[Prompt]]:
     """Prompts that are answered together: neighbouring scribbles, and clicks when there are very many."""
     many = sum(isinstance(prompt, PointPrompt) for prompt in prompts) > _MANY
-    painted = (ScribblePrompt, PointPrompt) if many else (ScribblePrompt,)
+    together = (ScribblePrompt, PointPrompt) if many else (ScribblePrompt,)
     steps: list[list[Prompt]] = []
     for prompt in prompts:
-        if steps and isinstance(prompt, painted) and isinstance(steps[-1][-1], painted):
+        if steps and isinstance(prompt, together) and type(prompt) is type(steps[-1][-1]):
             steps[-1].append(prompt)
         else:
             steps.append([prompt])
@@ -185,15 +185,17 @@ def _apply(volume: Volume, patch: Patch, state: State, step: list[Prompt], *, al
         start, stop = np.asarray(first.start), np.asarray(first.stop)
         rim = np.where(start == stop, 0.0, 0.5)
         return patch, add_box(state, patch, (start - rim) * spacing, (stop + rim) * spacing)
-    if isinstance(first, PointPrompt) and len(step) == 1:
-        click = np.asarray(first.kji) * spacing
+    if isinstance(first, PointPrompt):
+        clicks = [prompt for prompt in step if isinstance(prompt, PointPrompt)]
+        wanted = np.array([c.kji for c in clicks if c.positive]).reshape(-1, 3) * spacing
+        unwanted = np.array([c.kji for c in clicks if not c.positive]).reshape(-1, 3) * spacing
         reach = REACH_MM
-        new = first.positive and state.surface is None and not state.mask.any()
-        if new and locate(patch, click, REACH_MM)[1] > _ORGAN_MM:
+        new = len(wanted) and state.surface is None and not state.mask.any()
+        if new and locate(patch, middle_one(wanted), REACH_MM)[1] > _ORGAN_MM:
             reach = FAR_MM
-            low, high = np.asarray(first.kji) - reach / spacing, np.asarray(first.kji) + reach / spacing
-            patch, state = _moved(volume, (low, high), _BLOCK_MM, None, None)
-        return patch, add_click(state, patch, click, first.positive, reach)
+            low, high = wanted.min(axis=0) - reach, wanted.max(axis=0) + reach
+            patch, state = _moved(volume, (low / spacing, high / spacing), _BLOCK_MM, None, None)
+        return patch, add_clicks(state, patch, wanted, unwanted, reach)
     if isinstance(first, MaskPrompt):
         mask = state.mask | _on_patch(patch, volume, np.argwhere(first.mask))
         return patch, dataclasses.replace(state, mask=refine_mask(patch, mask) if alone else mask, surface=None)
@@ -201,13 +203,11 @@ def _apply(volume: Volume, patch: Patch, state: State, step: list[Prompt], *, al
     for prompt in step:
         if isinstance(prompt, ScribblePrompt):
             painted[prompt.positive].append(np.asarray(prompt.kji))
-        elif isinstance(prompt, PointPrompt):
-            painted[prompt.positive].append(np.rint([prompt.kji]))
-    wanted, unwanted = (
+    fore, back = (
         _on_patch(patch, volume, np.concatenate(painted[sign]) if painted[sign] else np.zeros((0, 3)))
         for sign in (True, False)
     )
-    return patch, add_scribbles(state, patch, wanted, unwanted & ~wanted)
+    return patch, add_scribbles(state, patch, fore, back & ~fore)
 
 
 def _on_patch(patch: Patch, volume: Volume, kji: npt.NDArray) -> Mask:

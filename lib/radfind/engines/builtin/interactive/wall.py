@@ -14,7 +14,7 @@ from radfind.engines.builtin.interactive.surface import Model
 Mask = npt.NDArray[np.bool_]
 
 _ROLL = 1.3
-"""Radius of the ball rolled inside the wall, in radii of the object: a bump of the object's own size it cannot enter."""
+"""Radius of the ball rolled inside the wall, in radii of the object: it cannot enter a bump of the object's size."""
 
 _LARGEST_MM = 16.0
 """Chest walls are thinner than twice this; a larger ball would find no wall at all."""

@@ -1,0 +1,140 @@
+"""Clicks, boxes and scribbles over real HTTP, through the stock MONAI Label client."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from radfind.errors import InputError
+
+monailabel_client = pytest.importorskip("monailabel.client", reason="the server extra is not installed")
+MONAILabelClient = monailabel_client.MONAILabelClient
+
+
+@pytest.fixture
+def stock(server, tmp_path: Path):
+    return MONAILabelClient(server.url, tmpdir=str(tmp_path))
+
+
+def lesion(server) -> np.ndarray:
+    return server.phantom.truth[server.phantom.lesions[0].name]
+
+
+def centre(server) -> list[int]:
+    """[i, j, k] of the middle of the lesion."""
+    return np.rint(np.argwhere(lesion(server)).mean(axis=0)).astype(int)[::-1].tolist()
+
+
+def dice(file: str, truth: np.ndarray) -> float:
+    found = sitk.GetArrayFromImage(sitk.ReadImage(file)) == 1
+    return 2.0 * np.logical_and(found, truth).sum() / (found.sum() + truth.sum())
+
+
+def test_info_shows_the_tasks_where_stock_clients_look(stock) -> None:
+    models = stock.info()["models"]
+    for kind in ("deepgrow", "deepedit", "scribbles"):
+        assert models[f"radfind_{kind}"]["type"] == kind
+        assert models[f"radfind_{kind}"]["dimension"] == 3
+
+
+@pytest.mark.parametrize("task", ["radfind_deepgrow", "radfind_deepedit"])
+@pytest.mark.parametrize("source", ["nifti", "series"])
+def test_a_click_as_smart_edit_sends_it(stock, server, task: str, source: str) -> None:
+    request = {"label": "Lesion 1", "foreground": [centre(server)], "background": [], "roi": []}
+    file, params = stock.infer(task, getattr(server, source), request)
+    assert params["label_names"] == {"Lesion 1": 1}
+    truth = lesion(server)
+    stored_backwards = params["volume"]["reversed_k"]
+    assert not stored_backwards
+    assert dice(file, truth) >= 0.8
+
+
+def test_a_region_of_interest(stock, server) -> None:
+    index = np.argwhere(lesion(server))
+    low, high = index.min(axis=0)[::-1].tolist(), index.max(axis=0)[::-1].tolist()
+    roi = [high[0], low[0], low[1], high[1], low[2], high[2]]  # either end may come first
+    file, _ = stock.infer("radfind_deepgrow", server.nifti, {"foreground": [], "background": [], "roi": roi})
+    assert dice(file, lesion(server)) >= 0.88
+
+
+def test_scribbles(stock, server, tmp_path: Path) -> None:
+    image = sitk.ReadImage(str(server.folder / "second.nii.gz"))
+    painted = np.zeros(lesion(server).shape, np.uint8)
+    i, j, k = centre(server)
+    painted[k, j, i - 2 : i + 3] = 7
+    ring = np.argwhere(lesion(server)[k])
+    radius = int(np.ptp(ring[:, 0]) / 2) + 5
+    painted[k, j - radius : j + radius, i - radius] = 6
+    painted[k, j - radius : j + radius, i + radius] = 6
+    label = sitk.GetImageFromArray(painted)
+    label.CopyInformation(image)
+    file = tmp_path / "scribbles.nii.gz"
+    sitk.WriteImage(label, str(file))
+    info = [{"name": "background_scribbles", "id": 6}, {"name": "foreground_scribbles", "id": 7}]
+    request = {"label_info": info, "selected_label_name": "mine", "roi": []}
+    result, params = stock.infer("radfind_scribbles", server.nifti, request, label_in=str(file))
+    assert params["label_names"] == {"mine": 1}
+    assert dice(result, lesion(server)) >= 0.7
+
+
+def test_any_mix_in_millimetres(server) -> None:
+    geometry = server.phantom.volume.geometry
+    i, j, k = centre(server)
+    away = geometry.to_lps((k, j, i + 30))
+    prompts = [
+        {"type": "point", "space": "lps", "position": geometry.to_lps((k, j, i)).tolist()},
+        {"type": "point", "space": "lps", "position": away.tolist(), "positive": False},
+    ]
+    reply = server.client.ask("radfind_segment", server.series, prompts={"prompts": prompts})
+    assert reply["segments"][0]["volume_ml"] == pytest.approx(
+        lesion(server).sum() * geometry.voxel_volume / 1000, rel=0.3
+    )
+
+
+def test_odd_but_sound_clicks_are_answered(stock, server) -> None:
+    middle = centre(server)
+    shape = lesion(server).shape[::-1]
+    corner = [n - 1 for n in shape]
+    again = {"foreground": [middle, middle, middle], "background": [[0, 0, 0], corner]}
+    file, _ = stock.infer("radfind_deepgrow", server.nifti, again)
+    assert dice(file, lesion(server)) >= 0.8
+    stock.infer("radfind_deepgrow", server.nifti, {"foreground": [[0, 0, 0]], "background": []})
+    inside = np.argwhere(lesion(server))[:, ::-1]
+    thousand = [inside[n % len(inside)].tolist() for n in range(1000)]
+    file, _ = stock.infer("radfind_deepgrow", server.nifti, {"foreground": thousand, "background": [corner]})
+    assert dice(file, lesion(server)) >= 0.8
+
+
+@pytest.mark.parametrize(
+    ("params", "names"),
+    [
+        ({"foreground": [[5, 5, 5], [9999, 0, 0]]}, r"foreground\[1\]"),
+        ({"foreground": [[-3, 0, 0]]}, r"foreground\[0\]"),
+        ({"foreground": [[5, 5]]}, r"foreground\[0\]"),
+        ({"foreground": "here"}, "foreground"),
+        ({"foreground": [[5, 5, 5]], "background": [[5, 5, 5]]}, "Point 2"),
+        ({"foreground": [], "background": [[5, 5, 5]]}, "positive"),
+        ({"foreground": [], "background": []}, "foreground"),
+        ({"roi": [1, 2, 3]}, "roi"),
+        ({"roi": [900, 950, 900, 950, 900, 950]}, "Box 1"),
+    ],
+)
+def test_wrong_clicks_are_4xx_and_named(server, params: dict, names: str) -> None:
+    with pytest.raises(InputError, match=names):
+        server.client.ask("radfind_deepgrow", server.nifti, **params)
+
+
+def test_scribbles_without_paint_are_named(server, stock, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="label"):
+        server.client.ask("radfind_scribbles", server.nifti)
+    image = sitk.ReadImage(str(server.folder / "second.nii.gz"))
+    label = sitk.Cast(image, sitk.sitkUInt8) * 0
+    file = tmp_path / "empty.nii.gz"
+    sitk.WriteImage(label, str(file))
+    with pytest.raises(Exception, match=r"4\d\d[^$]*scribbles"):
+        stock.infer("radfind_scribbles", server.nifti, {}, label_in=str(file))
+    assert json.dumps(stock.info())
