@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import bisect
 import dataclasses
-import functools
 import re
 from collections.abc import Sequence
 
@@ -13,13 +12,15 @@ from radfind.language.attach import Claim, lesions
 from radfind.language.attributes import find_attributes, find_counts
 from radfind.language.concepts import Concept
 from radfind.language.ellipsis import Mention, mentions
-from radfind.language.findings import Finding, ImageReference, Place, Reading, Span
+from radfind.language.findings import Finding, ImageReference, Reading, Span
 from radfind.language.lexicon import Lexicon, Match, default_lexicon
 from radfind.language.places import PlaceWord, find_place_words, place_of
 from radfind.language.references import references_in
 from radfind.language.scope import clauses, find_cues, presence_of
 from radfind.language.sections import split_sections
 from radfind.language.sizes import Size, find_sizes
+from radfind.language.special import specials, without_vague
+from radfind.language.suggestions import suggestions
 from radfind.language.text import Piece, fold, sentences, span_of
 from radfind.language.wording import (
     ASKS,
@@ -32,8 +33,6 @@ from radfind.language.wording import (
     mostly_chinese,
 )
 
-# A nodule's texture makes it a more special concept of the lexicon.
-_TEXTURES = {"part_solid": "part_solid_nodule", "ground_glass": "ground_glass_nodule", "solid": "solid_nodule"}
 # Interpretations rather than signs: "compatible with" one of these is a hedge. For a sign ("density compatible with
 # consolidation") it is only a turn of phrase.
 _DIAGNOSES = (
@@ -62,15 +61,6 @@ _DIAGNOSES = (
 )
 # Findings whose size is the width of the organ they are told of.
 _WIDENINGS = ("dilatation", "aneurysm")
-# Words so general that a kind of them in the same clause takes their place.
-_VAGUE = frozenset(["pulmonary_opacity", "lesion"])
-# General changes that, told of several organs, are one finding in each; and findings that have one organ even where the
-# text names neighbours. Of the others, told of several organs, the general concept stays.
-_DISTRIBUTED = frozenset(["effusion", "wall_thickening", "dilatation", "stenosis", "calcification", "metastasis"])
-_ONE_ORGAN = frozenset(["nodule", "mass", "lesion", "cyst", "tumor"])
-# More unknown words than this are not a slip of the pen but another language.
-_MOST_SUGGESTIONS = 20
-_MOST_WORDS = 300
 
 
 def read(text: str, lexicon: Lexicon | None = None) -> Reading:
@@ -121,7 +111,7 @@ class _Reader:
             text=self.text,
             findings=tuple(self.findings),
             unread=tuple(self.unread),
-            suggestions=self._suggestions(),
+            suggestions=suggestions(self.text, self.folded, self.matches, self.lexicon),
             languages=languages(self.text),
         )
 
@@ -165,7 +155,7 @@ class _Reader:
         attach.attach_references(claims, references)
         attach.share_with_brackets(folded, claims)
         first = len(self.findings)
-        for claim in self._without_vague(claims):
+        for claim in without_vague(claims, self.lexicon):
             self._add(claim, sentence, section)
         self.last = tuple(range(first, len(self.findings))) or self.last
 
@@ -182,33 +172,6 @@ class _Reader:
         claim = Claim(mention.concept, mention.start, mention.stop, clause, presence, past="past" in kinds)
         claim.multiple = is_plural(self.folded[mention.start : mention.stop])
         return claim
-
-    def _without_vague(self, claims: Sequence[Claim]) -> list[Claim]:
-        """ "increased density compatible with consolidation", "hypodense non-specific lesion, 17 mm": the special word
-        says what the general one meant, and takes over what was told of it."""
-        kept = []
-        for claim in claims:
-            better = [
-                other
-                for other in claims
-                if claim.concept.id in _VAGUE
-                and claim.presence != "absent"
-                and other.concept is not claim.concept
-                and other.clause == claim.clause
-                and other.presence == claim.presence
-                and self.lexicon.is_a(other.concept, claim.concept.id)
-            ]
-            if not better:
-                kept.append(claim)
-                continue
-            special = min(better, key=lambda other: abs(other.start - claim.start))
-            special.sizes = special.sizes or claim.sizes
-            special.words = special.words or claim.words
-            special.references = special.references or claim.references
-            special.count = special.count or claim.count
-            special.multiple = special.multiple or claim.multiple
-            special.attributes = list(dict.fromkeys((*special.attributes, *claim.attributes)))
-        return kept
 
     def _holds(self, start: int, stop: int, parts: Sequence[Piece], cues: Sequence, spans: Sequence[Piece]) -> bool:
         """Whether an attribute is claimed, not denied."""
@@ -231,7 +194,7 @@ class _Reader:
             ranged = sorted(sizes, key=lambda size: not self.folded[size.start : size.stop][:1].isdigit())
             ranges = [size.range_mm for size in ranged if size.range_mm]
             several = sizes is not claim.sizes
-            for concept in self._specials(claim.concept, place, claim.attributes):
+            for concept in specials(claim.concept, place, claim.attributes, self.lexicon, self.about_chest):
                 self.findings.append(
                     Finding(
                         concept=concept,
@@ -287,29 +250,6 @@ class _Reader:
             for (_, mm), organ in fitting.items()
         ] or [finding]
 
-    def _specials(self, concept: Concept, place: Place, attributes: Sequence[str]) -> list[Concept]:
-        """The most special concepts that sites and texture allow; several where a general change is told of several
-        organs ("积液" of pleura and pericardium)."""
-        special: dict[str, tuple[Concept, Concept]] = {}
-        for site in place.sites:
-            found = self.lexicon.specialise(concept, site)
-            if found is not concept and found.id not in special:
-                special[found.id] = (found, site)
-        if len(special) > 1 and concept.id in _DISTRIBUTED:
-            return [found for found, _ in special.values()]
-        if len(special) > 1 and concept.id not in _ONE_ORGAN:
-            return [concept]
-        # a pleural-based nodule of the lung is a nodule of the lung
-        ordered = sorted(special.values(), key=lambda pair: not self.lexicon.is_a(pair[1], "lung"))
-        result = ordered[0][0] if ordered else concept
-        if not place.sites and self.about_chest:
-            result = self.lexicon.default_for_region(concept, "chest")
-        if result.id == "pulmonary_nodule" or (concept.id == "nodule" and not place.sites):
-            for texture, id in _TEXTURES.items():
-                if texture in attributes and id in self.lexicon and (texture != "solid" or result.id != "nodule"):
-                    return [self.lexicon.get(id)]
-        return [result]
-
     def _read_without_finding(
         self,
         sentence: Piece,
@@ -363,7 +303,7 @@ class _Reader:
         self.findings[index] = dataclasses.replace(
             finding,
             place=place,
-            concept=self._specials(finding.concept, place, attributes)[0],
+            concept=specials(finding.concept, place, attributes, self.lexicon, self.about_chest)[0],
             sizes_mm=finding.sizes_mm or (max(exact, key=lambda size: size.mm).mm if exact else ()),
             size_range_mm=finding.size_range_mm or (ranges[0].range_mm if ranges else None),
             attributes=attributes,
@@ -399,28 +339,6 @@ class _Reader:
                     section=section,
                 )
             )
-
-    def _suggestions(self) -> tuple[tuple[Span, tuple[str, ...]], ...]:
-        known = bytearray(len(self.text))
-        for match in self.matches:
-            known[match.span.start : match.span.stop] = b"\1" * (match.span.stop - match.span.start)
-        result: list[tuple[Span, tuple[str, ...]]] = []
-        seen: set[str] = set()
-        for word in re.finditer(r"[a-z]{5,30}", self.folded):
-            if known[word.start()] or word.group() in seen:
-                continue
-            seen.add(word.group())
-            near = _suggest(self.lexicon, word.group())
-            if near:
-                result.append((span_of(self.text, *word.span()), near))
-            if len(result) >= _MOST_SUGGESTIONS or len(seen) >= _MOST_WORDS:
-                break
-        return tuple(result)
-
-
-@functools.lru_cache(maxsize=4096)
-def _suggest(lexicon: Lexicon, word: str) -> tuple[str, ...]:
-    return lexicon.suggest(word)
 
 
 def _references_of(words: Sequence[PlaceWord], sizes: Sequence[Size], claim: Claim) -> tuple[ImageReference, ...]:

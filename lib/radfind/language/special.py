@@ -1,0 +1,73 @@
+"""From the general finding named to the special one meant: by organ, by texture, by a better word beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from radfind.language.attach import Claim
+from radfind.language.concepts import Concept
+from radfind.language.findings import Place
+from radfind.language.lexicon import Lexicon
+
+# A nodule's texture makes it a more special concept of the lexicon.
+_TEXTURES = {"part_solid": "part_solid_nodule", "ground_glass": "ground_glass_nodule", "solid": "solid_nodule"}
+# Words so general that a kind of them in the same clause takes their place.
+_VAGUE = frozenset(["pulmonary_opacity", "lesion"])
+# General changes that, told of several organs, are one finding in each; and findings that have one organ even where the
+# text names neighbours. Of the others, told of several organs, the general concept stays.
+_DISTRIBUTED = frozenset(["effusion", "wall_thickening", "dilatation", "stenosis", "calcification", "metastasis"])
+_ONE_ORGAN = frozenset(["nodule", "mass", "lesion", "cyst", "tumor"])
+
+
+def without_vague(claims: Sequence[Claim], lexicon: Lexicon) -> list[Claim]:
+    """ "increased density compatible with consolidation", "hypodense non-specific lesion, 17 mm": the special word
+    says what the general one meant, and takes over what was told of it."""
+    kept = []
+    for claim in claims:
+        better = [
+            other
+            for other in claims
+            if claim.concept.id in _VAGUE
+            and claim.presence != "absent"
+            and other.concept is not claim.concept
+            and other.clause == claim.clause
+            and other.presence == claim.presence
+            and lexicon.is_a(other.concept, claim.concept.id)
+        ]
+        if not better:
+            kept.append(claim)
+            continue
+        special = min(better, key=lambda other: abs(other.start - claim.start))
+        special.sizes = special.sizes or claim.sizes
+        special.words = special.words or claim.words
+        special.references = special.references or claim.references
+        special.count = special.count or claim.count
+        special.multiple = special.multiple or claim.multiple
+        special.attributes = list(dict.fromkeys((*special.attributes, *claim.attributes)))
+    return kept
+
+
+def specials(
+    concept: Concept, place: Place, attributes: Sequence[str], lexicon: Lexicon, about_chest: bool
+) -> list[Concept]:
+    """The most special concepts that sites and texture allow; several where a general change is told of several
+    organs ("积液" of pleura and pericardium)."""
+    special: dict[str, tuple[Concept, Concept]] = {}
+    for site in place.sites:
+        found = lexicon.specialise(concept, site)
+        if found is not concept and found.id not in special:
+            special[found.id] = (found, site)
+    if len(special) > 1 and concept.id in _DISTRIBUTED:
+        return [found for found, _ in special.values()]
+    if len(special) > 1 and concept.id not in _ONE_ORGAN:
+        return [concept]
+    # a pleural-based nodule of the lung is a nodule of the lung
+    ordered = sorted(special.values(), key=lambda pair: not lexicon.is_a(pair[1], "lung"))
+    result = ordered[0][0] if ordered else concept
+    if not place.sites and about_chest:
+        result = lexicon.default_for_region(concept, "chest")
+    if result.id == "pulmonary_nodule" or (concept.id == "nodule" and not place.sites):
+        for texture, id in _TEXTURES.items():
+            if texture in attributes and id in lexicon and (texture != "solid" or result.id != "nodule"):
+                return [lexicon.get(id)]
+    return [result]
