@@ -95,9 +95,7 @@ def _qwen(model: str, base: Path, device: str, slices: int, tiny: bool) -> dict[
     volume = Volume(array, Geometry.from_parts(array.shape, spacing=(1.25, 0.7, 0.7)), "CT")
     engine = QwenEngine(folder, device=device, coarse=False, explain=0, cache_bytes=16 << 30)
     scorer = engine._load(Context())
-    engine.rank(
-        Volume(array[:17], Geometry.from_parts((17, size, size)), "CT"), TextPrompt("warm up"), context=Context()
-    )
+    engine.rank(Volume(array[:4], Geometry.from_parts((4, size, size)), "CT"), TextPrompt("warm up"), context=Context())
     engine.cache.clear()
 
     def timed(question: str) -> float:

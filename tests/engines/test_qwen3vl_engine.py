@@ -171,6 +171,7 @@ def test_absent_weights_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_heat_lies_in_the_planted_patch_and_moves_with_it(folder: Path) -> None:
     """A model overfitted to find a bright square must be seen to look at the square."""
     torch = pytest.importorskip("torch")

@@ -151,7 +151,7 @@ class _Handler(BaseHTTPRequestHandler):
 def hub() -> Iterator[_Hub]:
     content = bytes(range(256)) * 100_000  # the client writes in steps of 10 MB
     server = _Hub(content, hashlib.sha256(content).hexdigest())
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     yield server
     server.shutdown()
     server.server_close()

@@ -34,7 +34,7 @@ def test_the_bootstrap_interval_covers_the_mean_as_often_as_it_says() -> None:
     rng = np.random.default_rng(0)
     covered = 0
     for seed in range(200):
-        made = statistics.figure(rng.normal(0.5, 0.2, 40), rounds=400, seed=seed)
+        made = statistics.figure(rng.normal(0.5, 0.2, 40), rounds=150, seed=seed)
         assert made is not None
         covered += made.low <= 0.5 <= made.high
     assert 0.88 <= covered / 200 <= 0.99

@@ -26,10 +26,14 @@ def create(model: str | None = None, **options: Any) -> HostedEngine:
         options: of `radfind.engines.yoloe.engine.YoloeEngine` (without `weights` and `device`).
     """
     home = _home()
-    home.mkdir(parents=True, exist_ok=True)
+
+    def settings() -> dict[str, Any]:
+        home.mkdir(parents=True, exist_ok=True)
+        return {"weights": _file(model), "bank": home / "concepts", "cache": home / "text", **options}
+
     return HostedEngine(
         "radfind.engines.yoloe.engine:YoloeEngine",
-        lambda: {"weights": _file(model), "bank": home / "concepts", "cache": home / "text", **options},
+        settings,
         describe=lambda: describe(model),
         devices=gpus_or_cpu(),
         # Otherwise the library looks for updates, reports use, and installs packages while being imported.
