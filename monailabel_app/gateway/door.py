@@ -76,6 +76,9 @@ class Door:
             allowed |= _LOCAL_HOSTS
         if allowed and host not in allowed:
             raise Refusal(421, "This server does not answer under that name. Its operator can add it: --host-name.")
+        forwarded = "x-forwarded-for" in request.headers or "forwarded" in request.headers
+        if forwarded and not self._authenticator.login and not self._settings.allow_anonymous:
+            raise Refusal(403, "Behind a proxy this server needs login: 'radfind token create', or --allow-anonymous.")
         origin = request.headers.get("origin")
         if origin is not None and origin not in self._settings.cors:
             own = re.sub(r"^https?://", "", origin.lower())

@@ -140,6 +140,18 @@ def test_names_and_origins(tmp_path: Path) -> None:
         assert "access-control-allow-credentials" not in listed.headers
 
 
+def test_a_proxy_does_not_open_a_server_without_login(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    through = {"X-Forwarded-For": "192.0.2.9"}
+    with live(tmp_path / "a", {"fake": FakeTask()}) as server:
+        assert httpx.get(f"{server.url}/info/", headers=through).status_code == 403
+        token = TokenStore(server.state).create("li", Role.READER)
+        assert httpx.get(f"{server.url}/info/", headers={**through, **bearer(token)}).status_code == 200
+    with live(tmp_path / "b", {"fake": FakeTask()}, allow_anonymous=True) as server:
+        assert httpx.get(f"{server.url}/info/", headers=through).status_code == 200
+
+
 def test_safe_headers(tmp_path: Path) -> None:
     with live(tmp_path, {"fake": FakeTask()}) as server:
         for path in ("/health", "/info/", "/radfind/status", "/datastore/", "/nothing"):
