@@ -11,10 +11,11 @@ import numpy.typing as npt
 from radfind.engines.api import Context
 from radfind.engines.builtin import evidence as words
 from radfind.engines.builtin.analysis import Analysis
+from radfind.engines.builtin.lesion import Lesion
 from radfind.engines.builtin.matching import ENOUGH, Match, best_matches
 from radfind.engines.builtin.ranking import Exhibit, bookmarks, exhibit, slice_scores
 from radfind.engines.builtin.structures import structure_mask, structure_supported
-from radfind.engines.builtin.verifying import SURE, Judgement, judge_statement
+from radfind.engines.builtin.verifying import SURE, Judgement, judge_statement, supporting
 from radfind.engines.builtin.vocabulary import family_of
 from radfind.engines.builtin.whereabouts import covered
 from radfind.errors import NotSupportedError, PromptError
@@ -108,7 +109,9 @@ class Answerer:
 
     def verify(self, prompt: TextPrompt) -> tuple[Verdict, ...]:
         reading = read(prompt.text)
-        verdicts = [self._verdict(f) for f in reading.findings if f.section not in _ELSEWHERE]
+        stated = [f for f in reading.findings if f.section not in _ELSEWHERE]
+        rightly = {id(f): lesion for f in stated if (lesion := self._described(f)) is not None}
+        verdicts = [self._verdict(f, [lesion for key, lesion in rightly.items() if key != id(f)]) for f in stated]
         if not verdicts:
             whole = Span(0, len(prompt.text), prompt.text)
             verdicts = [Verdict(whole, "maybe", 0.0, _nothing_read(reading), "vague", engine=self._engine)]
@@ -200,7 +203,14 @@ class Answerer:
             return f"'{text}': not found; nearest is {words.sentence(self._analysis, best.lesion, self._lexicon)}."
         return f"'{text}': not found."
 
-    def _verdict(self, finding: Finding) -> Verdict:
+    def _described(self, finding: Finding) -> Lesion | None:
+        """The lesion that a statement describes rightly, if any."""
+        if finding.presence == "absent" or self._family(finding) is None:
+            return None
+        best = supporting(self._look_up(finding).matches)
+        return best[0].lesion if best else None
+
+    def _verdict(self, finding: Finding, spoken_for: Sequence[Lesion]) -> Verdict:
         reason = self._unsupported(finding)
         if reason is not None:
             judgement = Judgement("maybe", "not_supported", 0.0, reason)
@@ -212,7 +222,14 @@ class Answerer:
             text = "The scan does not show the place the statement speaks of."
             return self._worded(finding, Judgement("maybe", "not_covered", 0.0, text), ())
         found = self._look_up(finding)
-        judgement = judge_statement(finding, found.matches, self._analysis, self._lexicon, whole=shown == "whole")
+        judgement = judge_statement(
+            finding,
+            found.matches,
+            self._analysis,
+            self._lexicon,
+            whole=shown == "whole",
+            spoken_for=spoken_for,
+        )
         evidence = tuple(
             words.lesion_evidence(self._analysis, self._volume, finding, m, self._lexicon) for m in judgement.matches
         )

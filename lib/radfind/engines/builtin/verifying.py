@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from radfind.engines.builtin import evidence as words
 from radfind.engines.builtin.analysis import Analysis
+from radfind.engines.builtin.lesion import Lesion
 from radfind.engines.builtin.matching import ENOUGH, GOOD, Match
 from radfind.engines.builtin.whereabouts import describe
 from radfind.language.findings import Finding
@@ -34,17 +35,23 @@ class Judgement:
 
 
 def judge_statement(
-    finding: Finding, matches: Sequence[Match], analysis: Analysis, lexicon: Lexicon, *, whole: bool
+    finding: Finding,
+    matches: Sequence[Match],
+    analysis: Analysis,
+    lexicon: Lexicon,
+    *,
+    whole: bool,
+    spoken_for: Collection[Lesion] = (),
 ) -> Judgement:
     """Judge one finding by all lesions of its family, best match first.
 
     `whole`: the scan shows all of the place. Where it shows a part, not finding something there proves nothing about
-    the rest.
+    the rest. `spoken_for`: lesions that other statements of the text describe rightly; they contradict nothing.
     """
     if finding.presence == "absent":
         judgement = _judge_denial(finding, matches, analysis, lexicon)
     else:
-        judgement = _judge_claim(finding, matches, analysis, lexicon)
+        judgement = _judge_claim(finding, matches, analysis, lexicon, spoken_for)
     if not whole and not judgement.matches:
         reason = f"{judgement.reason} The scan shows only a part of the place."
         return dataclasses.replace(judgement, answer="maybe", code="not_covered", confidence=0.5, reason=reason)
@@ -59,11 +66,28 @@ def judge_statement(
     return judgement
 
 
-def _judge_claim(finding: Finding, matches: Sequence[Match], analysis: Analysis, lexicon: Lexicon) -> Judgement:
-    fitting = [m for m in matches if m.contradiction is None and m.agreement >= ENOUGH]
-    sure = [m for m in fitting if m.lesion.score >= SURE]
+def supporting(matches: Sequence[Match]) -> list[Match]:
+    """The lesions that count as found and are what the text says, best first."""
+    return [m for m in matches if m.contradiction is None and m.agreement >= ENOUGH and m.lesion.score >= SURE]
+
+
+def _judge_claim(
+    finding: Finding,
+    matches: Sequence[Match],
+    analysis: Analysis,
+    lexicon: Lexicon,
+    spoken_for: Collection[Lesion],
+) -> Judgement:
+    sure = supporting(matches)
     if sure:
         return _supported(finding, sure, analysis, lexicon)
+    fitting = [m for m in matches if m.contradiction is None and m.agreement >= ENOUGH]
+    # A lesion nobody can doubt, where the text says and of the kind it says, outweighs a speck of the right size.
+    only_size = [
+        m for m in matches if m.lesion.score >= SURE and m.contradiction == "wrong_size" and m.lesion not in spoken_for
+    ]
+    if only_size and not finding.multiple:
+        return _contradicted(finding, only_size, analysis, lexicon)
     doubtful = [m for m in fitting if m.lesion.score >= DOUBTFUL]
     if doubtful:
         best = doubtful[0]
@@ -123,15 +147,14 @@ def _contradicted(finding: Finding, others: list[Match], analysis: Analysis, lex
 
 def _judge_denial(finding: Finding, matches: Sequence[Match], analysis: Analysis, lexicon: Lexicon) -> Judgement:
     asked = finding.concept.english
-    denied = [m for m in matches if m.contradiction is None and m.agreement >= ENOUGH]
-    sure = [m for m in denied if m.lesion.score >= SURE]
+    sure = supporting(matches)
     if sure:
         seen = words.sentence(analysis, sure[0].lesion, lexicon)
         confidence = 0.5 + 0.5 * sure[0].lesion.score
         return Judgement(
             "no", "found_though_denied", confidence, f"The text denies it, but this was found: {seen}.", tuple(sure[:3])
         )
-    doubtful = [m for m in denied if m.lesion.score >= DOUBTFUL]
+    doubtful = [m for m in matches if m.contradiction is None and m.agreement >= ENOUGH and m.lesion.score >= DOUBTFUL]
     if doubtful:
         seen = words.sentence(analysis, doubtful[0].lesion, lexicon)
         return Judgement(
