@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from radfind.engines.api import Context
-from radfind.engines.builtin import airways, bones, lungs, thorax, tissues
+from radfind.engines.builtin import airways, bone_parts, bones, lungs, thorax, tissues
 from radfind.engines.builtin.coverage import Coverage, coverage
 from radfind.engines.builtin.frame import LungFrame, lung_frame
 from radfind.engines.builtin.grid import Mask, Overview, box_of, depth, dilate
@@ -26,6 +26,7 @@ SUPPORTED: frozenset[str] = frozenset(
         *("body", "lung", "lung_base", "lung_apex", "airway", "airways", "trachea", "main_bronchus", "bone", "bones"),
         *("skeleton", "fat", "subcutaneous_fat", "visceral_fat", "muscle", "bowel_gas", "calcification"),
         *("vessels", "pulmonary_vessel"),
+        *("spine", *bone_parts.NAMES),
     }
 )
 
@@ -175,6 +176,21 @@ class Anatomy:
         return bones.refine(self.hu, self.overview, self._bones)
 
     @cached_property
+    def skeleton_parts(self) -> bone_parts.BoneParts:
+        """Named bones, on the overview grid."""
+        self._context.step(0.5, "bones")
+        view = self.overview
+        column = float(np.abs(self._x.mean(axis=(0, 1)) - self._middle).argmin())
+        chest = (self._lungs > 0) | self._airways
+        return bone_parts.find_parts(view.hu, view.spacing, self._bones, self._body, chest, column)
+
+    def _bone(self, name: str) -> Mask:
+        """A named bone on the full grid; the spine is vertebrae and sacrum."""
+        parts = ("vertebra", "sacrum") if name == "spine" else (name,)
+        found = np.logical_or.reduce([self.skeleton_parts.mask(part) for part in parts])
+        return self.overview.up_whole(found)
+
+    @cached_property
     def thorax_cavity(self) -> npt.NDArray[np.uint8]:
         """Inside of the rib cage, 1 right and 2 left of the midline: lungs, pleural fluid and air, and mediastinum."""
         sides = np.where(self._x > self._middle, lungs.LEFT, lungs.RIGHT).astype(np.uint8)
@@ -294,7 +310,8 @@ class Anatomy:
             return None
         if name in ("trachea", "main_bronchus"):
             return self._airway_part(name)
-        mask = np.asarray(getattr(self, name))
+        named = name == "spine" or name in bone_parts.NAMES
+        mask = self._bone(name) if named else np.asarray(getattr(self, name))
         if side in ("left", "right"):
             mask = mask & self.overview.up((self._x > self._middle) == (side == "left"))
         return mask

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from radfind.engines.builtin.bone_parts import NAMES
+
 if TYPE_CHECKING:
     from radfind.engines.builtin.anatomy import Anatomy
 
@@ -33,6 +35,9 @@ def coverage(anatomy: Anatomy, region: str, side: str | None) -> Coverage:
     """See `Anatomy.covers`."""
     if region in ALWAYS:
         return "part" if anatomy.body.any() else "none"
+    if region == "spine" or region in NAMES:  # nobody lacks them: what is not seen is not in the scan
+        names = ("vertebra", "sacrum") if region == "spine" else (region,)
+        return "part" if any(anatomy.skeleton_parts.mask(name).any() for name in names) else "none"
     if region in ("airway", "trachea", "main_bronchus"):
         return "part" if anatomy.airways.any() else "none"
     if region not in EXTENTS:

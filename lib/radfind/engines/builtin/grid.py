@@ -131,6 +131,15 @@ class Overview:
             out = second
         return out > 0.5
 
+    def up_whole(self, mask: Mask) -> Mask:
+        """A coarse mask on the whole full grid, without steps in its surface."""
+        out = np.zeros(self.full_shape, dtype=bool)
+        box = box_of(mask, 2)
+        if box is not None:
+            full = self.full_box(box)
+            out[full] = self.up_smooth(mask, full)
+        return out
+
     def full_box(self, box: Box) -> Box:
         """The part of the full grid that the coarse part `box` covers."""
         parts = [
