@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from radfind.cli import admin, ask, inspect, models, run
+from radfind.cli import admin, ask, hand_on, inspect, models, run
 
 app = typer.Typer(
     name="radfind",
@@ -19,6 +19,7 @@ app = typer.Typer(
 )
 ask.register(app)
 inspect.register(app)
+hand_on.register(app)
 models.register(app)
 run.register(app)
 admin.register(app)
