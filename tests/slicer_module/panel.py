@@ -98,6 +98,13 @@ def application() -> Any:
     return QtWidgets.QApplication.instance() or QtWidgets.QApplication([])
 
 
+def turn(milliseconds: int = 5) -> None:
+    """Let the event loop run. (PySide 6.12's `processEvents` loses a reference to None with every call.)"""
+    loop = QtCore.QEventLoop()
+    QtCore.QTimer.singleShot(milliseconds, loop.quit)
+    loop.exec()
+
+
 def load() -> tuple[Any, Any]:
     """The panel, and its child widgets by name, as `slicer.util.childWidgetVariables` gives them."""
     application()

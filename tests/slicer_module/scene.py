@@ -28,7 +28,9 @@ class Scene:
         slicer.mrmlScene = self.scene
         self.application = slicer.vtkSlicerApplicationLogic()
         self.application.SetMRMLScene(self.scene)
-        self.logics = {}
+        self.logics = {"Colors": slicer.vtkMRMLColorLogic()}
+        self.logics["Colors"].SetMRMLScene(self.scene)  # grey, labels and so on
+        self.application.SetColorLogic(self.logics["Colors"])
         for name, kind in _LOGICS.items():
             logic = getattr(slicer, kind)()
             logic.SetMRMLApplicationLogic(self.application)
@@ -68,6 +70,9 @@ class Scene:
         node = self.scene.AddNewNodeByClass("vtkMRMLVectorVolumeNode" if colour else "vtkMRMLScalarVolumeNode", name)
         node.SetAndObserveImageData(image)
         node.SetIJKToRASMatrix(vtkMatrix(flipXY(toLPS)))
+        node.CreateDefaultDisplayNodes()
+        if not colour:
+            node.GetDisplayNode().SetAndObserveColorNodeID("vtkMRMLColorTableNodeGrey")
         return node
 
 

@@ -47,8 +47,7 @@ class Panel(Bench):
         deadline = time.monotonic() + seconds
         while not true():
             assert time.monotonic() < deadline, (self.ui.messageLabel.text(), self.errors)
-            panel.application().processEvents()
-            time.sleep(0.005)
+            panel.turn()
 
     def idle(self) -> None:
         self.until(lambda: not self.logic.jobs.running)
@@ -245,5 +244,5 @@ def test_a_reload_leaves_no_timer_job_or_observer(shown: Panel) -> None:
     assert not shown.logic.jobs.running
     shown.ui.messageLabel.setText("quiet")
     shown.mrml.scene.Clear(False)
-    panel.application().processEvents()
+    panel.turn()
     assert shown.ui.messageLabel.text() == "quiet"
