@@ -55,6 +55,15 @@ _WITH = re.compile(
     r"\b(?:with|accompanied by|containing|including|showing|associated|and its|within it)\b|伴|内见|其内|内可见|并"
 )
 _ZH_AFTER = re.compile(r"(?:位于|见于|于|在|\()\s*\Z")
+# "infiltration compatible with pneumonia in both lungs": what comes after the interpretation is where the sign is.
+_INTERPRETED = re.compile(
+    r"(?:\b(?:and|which|that|being|is|are|was|were|been|highly|primarily|most|first|likely|,)\s)*"
+    r"(?:\b(?:evaluated|considered|interpreted|assessed|thought)\s(?:[a-z]+ly\s)?(?:as\s(?:being\s)?)?)?"
+    r"\b(?:compatible with|consistent with|in keeping with|in favou?r of|suggest(?:ive of|ing)|suspicious (?:for|of)"
+    r"|representing|indicative of|accompanied by|associated with|accompanying)\b"
+)
+_ACCOMPANIES = re.compile(r"[\s,]*(?:and\s)?(?:the\s)?accompanying\s(?:[a-z]+[\s-]){0,2}\Z")
+_STATIONS = re.compile(r"\b(?:in|on|at|of|within|to|from|is|are|was|were|with)\b|[;:(]")
 _NEW_LEAD = re.compile(r"[,;]\s*(?:and\s)?(?:in|at|on|within)\s(?:the\s)?\Z")
 _ACCOMPANYING = re.compile(r"[,;\s]*(?:伴|其|内|边缘|周围|并|局部|部分|可见|见|考虑|大小|邻近|增强|密度)")
 
@@ -95,13 +104,9 @@ def attach_places(
         first = inside[0]
         for claim in inside:
             subject = [w for w in waiting if chinese or fits(claim.concept, w)]
-            if (
-                subject
-                and not _sided(claim.words)
-                and (chinese or not any(fits(claim.concept, w) for w in claim.words))
-            ):
+            if subject and not sided(claim.words) and (chinese or not any(fits(claim.concept, w) for w in claim.words)):
                 claim.words = [*subject, *claim.words]
-            if fronted and not _sided(claim.words):
+            if fronted and not sided(claim.words):
                 claim.words = [*fronted, *(word for word in claim.words if word not in fronted)]
         if chinese and previous is not None and not here and not waiting:
             for claim in inside if _ACCOMPANYING.match(folded[clause.start : clause.stop]) else ():
@@ -124,7 +129,8 @@ def _fronted(folded: str, claims: Sequence[Claim], words: Sequence[PlaceWord]) -
     return lead if re.search(r"(?:\A|[.\n]|\b)(?:in|on|at|within|of|examined in)\s(?:the\s)?\Z", opening) else []
 
 
-def _sided(words: Sequence[PlaceWord]) -> bool:
+def sided(words: Sequence[PlaceWord]) -> bool:
+    """Whether one of the words tells a side."""
     return any(word.kind == "side" or word.side for word in words)
 
 
@@ -147,7 +153,9 @@ def _attach_in_clause(
     for index, claim in enumerate(claims):
         run, rest = _modifiers(folded, slots[index], claim.start, first=index == 0)
         own[index] = run + own[index]
-        if index == 0:
+        if index == 0 and rest and not _STATIONS.search(folded[clause.start : claim.start]):
+            own[index] = rest + own[index]  # "right upper, bilateral lower paratracheal, subcarinal lymph nodes"
+        elif index == 0:
             lead = rest
         elif rest:
             before = folded[claims[index - 1].stop : rest[0].start]
@@ -163,8 +171,9 @@ def _attach_in_clause(
         after[-1] += slots[-1]
     for index in range(len(claims) - 2, -1, -1):
         gap = folded[claims[index].stop : claims[index + 1].start]
-        free = not after[index] and not slots[index + 1] and not _VERB_OR_LINK.search(gap)
-        if free and not (_sided(leads[index]) and _sided(after[index + 1])):
+        linked = _VERB_OR_LINK.search(_INTERPRETED.sub(" ", gap))
+        free = not after[index] and not slots[index + 1] and not linked
+        if free and not (sided(leads[index]) and sided(after[index + 1])):
             after[index] = list(after[index + 1])
     for index, claim in enumerate(claims):
         mine = own[index] + after[index]
@@ -173,7 +182,9 @@ def _attach_in_clause(
             carried = not _VERB_OR_LINK.search(gap) and claims[index - 1].describes
             if _WITH.search(gap) or carried or (not _VERB_OR_LINK.search(gap) and own[index - 1]):
                 mine = list(claims[index - 1].words)
-        if leads[index] and not _sided(mine):
+        if index and not sided(mine) and _ACCOMPANIES.search(folded[claims[index - 1].stop : claim.start]):
+            mine = [word for word in claims[index - 1].words if word.kind == "side" or word.side] + mine
+        if leads[index] and not sided(mine):
             mine = leads[index] + mine
         elif leads[index] and not any(w.kind in ("lobe", "anatomy") for w in mine):
             mine = [
@@ -340,7 +351,7 @@ def share_with_brackets(folded: str, claims: Sequence[Claim]) -> None:
             continue
         if not claim.sizes:
             claim.sizes = list(earlier.sizes)
-        if not _sided(claim.words):
+        if not sided(claim.words):
             claim.words = sorted({*earlier.words, *claim.words}, key=lambda word: (word.start, word.stop))
 
 
@@ -382,7 +393,7 @@ def lesions(claim: Claim, folded: str) -> list[tuple[list[PlaceWord], list[Size]
             groups[index] = groups[index] or groups[index + 1]  # "10 mm and 6.7 mm in the left upper lobe"
         if all(groups):
             return [
-                ([*([] if _sided(group) else shared), *group], [size])
+                ([*([] if sided(group) else shared), *group], [size])
                 for group, size in zip(groups, behind, strict=True)
             ]
     listed = claim.multiple and all(

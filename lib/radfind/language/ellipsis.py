@@ -55,12 +55,30 @@ _CHANGE = re.compile(
         ]
     )
 )
-_CONJUNCTION_BEFORE = re.compile(r"([a-z]{3,})\s*(?:,\s*(?:and|or)?|/|-|\band/or\b|\band\b|\bor\b)\s*\Z")
+_CONJUNCTION_BEFORE = re.compile(
+    r"([a-z]{3,})\s*(?:(?:,\s*(?:and|or)?|/|-|\band/or\b|\band\b|\bor\b)\s*"
+    r"(?P<own>(?:(?:bilateral|left|right|mild|minimal|small|slight|moderate|massive|loculated)\s){0,2})|(?<=al)\s)\Z"
+)
 _CONJUNCTION_AFTER = re.compile(
     r"\s*(?:,\s*(?:and|or)?\s|/|-|\s-\s|and/or\s|and\s|or\s)\s*(?:no\s)?((?:increased )?[a-z]{3,})(?![a-z])"
 )
 _ZH_BEFORE = re.compile(r"([\u4e00-\u9fff]{1,4})(?:、|及|和|与|或|/|-|,)\Z")
 _ZH_AFTER = re.compile(r"(?:、|及|和|与|或|/|-)([\u4e00-\u9fff]{2,4})")
+
+
+# Two findings in one word: the concept named by the rest of the word is in the lexicon.
+_COMPOUND = (("atelectasis", re.compile(r"fibro(?:tic)?[- ]?atelecta")),)
+# An adjective or a comparison that the lexicon knows as a finding by itself: "nodular consolidation", "fluid density".
+_ADJECTIVE = re.compile(r"nodular[-\s/]{1,3}(?:patchy?[-\s/]{1,3}|style\s)?\Z")
+_LIKENESS = re.compile(r"(?:fluid|liquid|cysts?|液体|囊肿)\Z")
+_OF_DENSITY = re.compile(r"\s?(?:fluid\s|liquid\s)?(?:densit|attenuat|signal|样?密度|样?信号)")
+# "pericardial 1 cm thick effusion", "pleural 12 mm effusion"
+_SIZE_BETWEEN = re.compile(
+    r"(?<![a-z])([a-z]{4,}(?:al|ar|ac|ic))\s(?:up to |approximately |about )?"
+    r"\d+(?:[.,]\d+)?(?:\s?(?:x|-)\s?\d+(?:[.,]\d+)?)*"
+    r"\s?(?:mm|cm)\s?-?(?:thick(?:ness)?|deep|wide|sized?|in (?:thickness|depth|size))?\s"
+    r"(?:[a-z]+(?:-[a-z]+)?\s){0,2}\Z"
+)
 
 
 def mentions(folded: str, sentence: Piece, matches: Sequence[Match], lexicon: Lexicon) -> list[Mention]:
@@ -73,8 +91,33 @@ def mentions(folded: str, sentence: Piece, matches: Sequence[Match], lexicon: Le
         lexicon: where they come from.
     """
     named = [Mention(m.concept, m.span.start, m.span.stop) for m in matches if m.concept.kind == "finding"]
+    named = [mention for mention in named if not _only_likens(folded, mention, named)]
+    named = [_rejoined(folded, sentence, mention, lexicon) for mention in named]
+    named = [m for m in named if not any(o is not m and o.start < m.start and m.stop < o.stop for o in named)]
     named = _shared_words(folded, sentence, named, lexicon)
+    for id, pattern in _COMPOUND:
+        found = [mention for mention in named if pattern.search(folded, mention.start, mention.stop)]
+        named += [
+            Mention(lexicon.get(id), mention.start, mention.stop) for mention in found if mention.concept.id != id
+        ]
     return sorted(_spread(folded, sentence, named, matches, lexicon), key=lambda mention: (mention.start, mention.stop))
+
+
+def _only_likens(folded: str, mention: Mention, named: Sequence[Mention]) -> bool:
+    """Whether the words describe another finding rather than name one."""
+    if _LIKENESS.search(folded, mention.start, mention.stop) and _OF_DENSITY.match(folded, mention.stop):
+        return any(other.stop <= mention.start for other in named)
+    after = min((other.start for other in named if other.start >= mention.stop), default=None)
+    return after is not None and bool(_ADJECTIVE.fullmatch(folded, mention.start, after))
+
+
+def _rejoined(folded: str, sentence: Piece, mention: Mention, lexicon: Lexicon) -> Mention:
+    """The finding with the adjective that a size parts from it."""
+    match = _SIZE_BETWEEN.search(folded, max(sentence.start, mention.start - 60), mention.start)
+    concept = lexicon.lookup(f"{match[1]} {folded[mention.start : mention.stop]}") if match else None
+    if match is None or concept is None or concept.kind != "finding" or concept.id == mention.concept.id:
+        return mention
+    return Mention(concept, match.start(1), mention.stop)
 
 
 def _shared_words(folded: str, sentence: Piece, named: list[Mention], lexicon: Lexicon) -> list[Mention]:
@@ -103,14 +146,16 @@ def _latin_shared(
     organs = [parts[0]]
     position = first = mention.start
     for _ in range(4):
-        match = _CONJUNCTION_BEFORE.search(folded[max(sentence.start, position - 30) : position])
+        match = _CONJUNCTION_BEFORE.search(folded[max(sentence.start, position - 40) : position])
         if match is None:
             break
-        start = max(sentence.start, position - 30) + match.start()
+        start = max(sentence.start, position - 40) + match.start()
         for cut in range(1, len(parts)):
             concept = lexicon.lookup(" ".join([match[1], *parts[cut:]]))
             if concept is not None and concept.kind == "finding" and concept.id != mention.concept.id:
-                found.append((Mention(concept, start, mention.stop), (start, start + len(match[1]))))
+                # "pericardial and left pleural effusion": the side is that of the second only
+                stop = start + len(match[1]) if match["own"] else mention.stop
+                found.append((Mention(concept, start, stop), (start, start + len(match[1]))))
                 break
         else:
             break

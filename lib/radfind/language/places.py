@@ -55,6 +55,10 @@ _MORE_THERE = re.compile(
 _DIRECTION = re.compile(
     r"[- ]?(?:opening|facing|convex|concave|ward|deviat|shift)|(?:侧)?(?:明显|为著|为主|显著|凸|偏|移)"
 )
+_TOWARDS = re.compile(
+    r"\b(?:opening|facing|convex(?:ity)?|concav(?:e|ity)|looking|directed|deviat[a-z]+|shift(?:ed|ing)?|displaced)"
+    r"(?:\s(?:is|facing|looking|directed|to|towards?|on|the|side)){0,4}\s\Z|[向偏]\Z"
+)
 _OTHER_WORD = r"(?:\s|,|/|&|-|and\b|or\b|the\b|right\b|left\b|both\b|upper\b|middle\b|lower\b|lungs?\b)"
 _LOBE = re.compile(
     rf"(?<![a-z])(?P<position>upper|middle|lower|superior|inferior)(?=(?:{_OTHER_WORD}){{1,14}}(?:lobes?"
@@ -165,9 +169,9 @@ def find_place_words(folded: str, start: int, stop: int, anatomy: Iterable[Match
     for match in _SIDE.finditer(folded, start, stop):
         if any(m.span.start <= match.start() < m.span.stop for m in own_side):
             continue  # the right atrium is not on the right
-        if _MORE_THERE.search(folded[max(start, match.start() - 40) : match.start()]) or _DIRECTION.match(
-            folded[match.end() : match.end() + 16]
-        ):
+        before = folded[max(start, match.start() - 40) : match.start()]
+        towards = _TOWARDS.search(before) or _DIRECTION.match(folded[match.end() : match.end() + 16])
+        if towards or _MORE_THERE.search(before):
             continue  # "more on the right" and "open to the left" are no places
         kind = match.lastgroup or ""
         words.append(PlaceWord(match.start(), match.end(), "side", kind.removeprefix("zh_")))

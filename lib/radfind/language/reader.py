@@ -28,6 +28,7 @@ from radfind.language.wording import (
     QUERY_WORDS,
     QUERY_ZH,
     RECOMMENDS,
+    REFERS_BACK,
     is_plural,
     languages,
     mostly_chinese,
@@ -92,6 +93,7 @@ class _Reader:
         self.references = references_in(text, self.folded)
         self.reference_starts = [r.span.start for r in self.references if r.span is not None]
         self.findings: list[Finding] = []
+        self.places: list[list[PlaceWord]] = []
         self.measures: list[tuple[Concept, tuple[float, ...]]] = []
         self.unread: list[Span] = []
         self.last: tuple[int, ...] = ()
@@ -154,10 +156,20 @@ class _Reader:
         attach.attach_counts(folded, claims, find_counts(folded, sentence.start, sentence.stop))
         attach.attach_references(claims, references)
         attach.share_with_brackets(folded, claims)
+        self._refer_back(claims, sentence)
         first = len(self.findings)
         for claim in without_vague(claims, self.lexicon):
             self._add(claim, sentence, section)
         self.last = tuple(range(first, len(self.findings))) or self.last
+
+    def _refer_back(self, claims: Sequence[Claim], sentence: Piece) -> None:
+        """ "It was evaluated in favor of a cyst": the place is that of the finding told of before."""
+        if not REFERS_BACK.search(self.folded, sentence.start, sentence.stop):
+            return
+        places = [self.places[i] for i in self.last if self.findings[i].presence != "absent"]
+        for claim in claims:
+            if places and claim.presence != "absent" and not attach.sided(claim.words):
+                claim.words = [*places[-1], *claim.words]
 
     def _claim(self, mention: Mention, parts: Sequence[Piece], cues: Sequence, spans: Sequence[Piece]) -> Claim | None:
         clause = next(part for part in parts if part.start <= mention.start < part.stop or part is parts[-1])
@@ -195,6 +207,7 @@ class _Reader:
             ranges = [size.range_mm for size in ranged if size.range_mm]
             several = sizes is not claim.sizes
             for concept in specials(claim.concept, place, claim.attributes, self.lexicon, self.about_chest):
+                self.places.append(list(words))
                 self.findings.append(
                     Finding(
                         concept=concept,
@@ -329,6 +342,7 @@ class _Reader:
             earlier = organs[index - 1].span.stop if index else sentence.start
             mine = [w for w in words if earlier <= w.start < (later if index + 1 == len(organs) else match.span.stop)]
             place = place_of(mine, self.folded, self.lexicon)
+            self.places.append(mine)
             self.findings.append(
                 Finding(
                     concept=match.concept,

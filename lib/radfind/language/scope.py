@@ -113,6 +113,9 @@ def _english_cuts(folded: str, sentence: Piece, named: Sequence[Piece]) -> list[
         if not joints:
             continue
         chosen = None
+        if first.group().startswith("there"):
+            # "there are opacities and nodules, and pneumonia is considered": the list ends at the comma
+            joints = [j for j in joints if re.match(r",\s*(?:and|but|while|whereas)\b", j.group())] or joints
         for index, joint in enumerate(joints):
             end = joints[index + 1].start() if index + 1 < len(joints) else second.end()
             names_next = any(joint.end() <= name.start < end for name in named)
@@ -161,6 +164,9 @@ def presence_of(
             blocked = any(cue.stop <= mark.start and mark.stop <= start for mark in stops)
             if forward and not blocked and not _list_broken(folded, cue, start):
                 acting.add(cue.kind)
+        elif cue.stop <= stop:  # "effusion - no thickening" is one name of two parts
+            if cue.kind == "deny_after":
+                acting.add(cue.kind)
         elif cue.start >= stop:
             backward = cue.kind in ("deny_before", "hedge_before", "normal") or (
                 cue.kind in ("deny_either", "hedge_either") and not _points_forward(cue, clause, named)
@@ -169,6 +175,10 @@ def presence_of(
             blocked = any(stop <= mark.start and mark.stop <= cue.start for mark in stops)
             if backward and not blocked:
                 acting.add(cue.kind)
+    if _PAIR_DENIED.match(folded, stop, clause.stop) and folded[start:stop].endswith("effusion"):
+        acting.add("deny_after")
+    if acting and _presupposed(folded, clause, start, named):
+        return "present", acting - {"normal"}
     if acting & {"hedge_before", "question"}:
         return "uncertain", acting
     if acting & {"deny_after", "deny_before", "deny_either", "other"}:
@@ -176,6 +186,22 @@ def presence_of(
     if acting & {"hedge_after", "hedge_either", "suggests"}:
         return "uncertain", acting
     return "present", acting
+
+
+# "Pericardial effusion - no thickening was detected" denies the pair, as "effusion-thickening was not detected" does.
+_PAIR_DENIED = re.compile(r"\s?-\s?(?:and )?no (?:pleural |pericardial )?thick")
+_INSIDE = re.compile(
+    r"\b(?:in|within|inside|around|surrounding)\s(?:the|this|these|those|described)\s(?:described\s)?\Z"
+)
+
+
+def _presupposed(folded: str, clause: Piece, start: int, named: Sequence[Piece]) -> bool:
+    """Whether the words only say where another finding of the clause is denied: "no cavity in the consolidation"."""
+    before = [name for name in named if clause.start <= name.start and name.stop <= start]
+    if not before:
+        return False
+    gap = folded[before[-1].stop : start]
+    return bool(_INSIDE.search(gap)) and not re.search(r"[,;]|\b(?:and|or)\b", gap)
 
 
 _QUESTIONED_TOGETHER = re.compile(r"\s*(?:/|,?\s?(?:or|and|versus|vs)\s|[、及和或与])\s*(?:[a-z]+\s)?")

@@ -14,6 +14,15 @@ GOES_ON = re.compile(
     r"|approximately|about|with|showing|located|see |\(|series|ser\b|se\b|image|ima?g?\b|[0-9]"
     r"|其|该|此|大者|较大|最大|大小|直径|长径|边界|边缘|形态|密度|约|位于|内|序列|图|见于|第|伴)"
 )
+# What such a sentence claims is where the finding before it was.
+REFERS_BACK = re.compile(
+    r"\b(?:it|they|these|those)\s(?:\w+\s)?(?:is|are|was|were|has|have|may|might|could|can|suggests?"
+    r"|primarily|first|tend)\b"
+    r"|\b(?:this|these|those|the described) (?:lesions?|nodules?|findings?|appearances?|areas?|changes?"
+    r"|densit(?:y|ies))\b"
+    r"|(?<![a-z])the (?:appearances?|findings?) (?:is|are|was|were|may|might|could|can|suggests?)\b"
+    r"|\bin (?:its|their|the) (?:etiology|aetiology)\b|(?<![\u4e00-\u9fff])(?:其|该病灶|上述病灶|此病灶|上述)"
+)
 RECOMMENDS = re.compile(
     r"recommend|advis|suggested that|follow-?up|correlat|further (?:examination|evaluation)"
     r"|clinical|please|thank|dear|建议|请结合|随访|复查|定期|必要时"
