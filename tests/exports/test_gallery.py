@@ -14,9 +14,10 @@ import pytest
 from export_sample import TEXT, sample
 from PIL import Image
 
+from radfind.exports import gallery
 from radfind.exports.gallery import write_gallery
 from radfind.language.findings import Span
-from radfind.results import Verdict
+from radfind.results import Evidence, RankedSlice, Ranking, Verdict
 
 
 class Page(HTMLParser):
@@ -159,3 +160,14 @@ def test_dicom_names_and_dates_are_made_readable(tmp_path: Path) -> None:
     write_gallery(path, volume, s.text, ())
     html = path.read_text(encoding="utf-8")
     assert "Doe Jane" in html and "2024-03-09" in html
+
+
+def test_a_contradicted_statement_shows_what_was_found_not_what_was_ranked_elsewhere() -> None:
+    """Ranked for the words on slice 2, but the verdict rests on slices 5 to 7: those are shown."""
+    mask = np.zeros((10, 4, 4), bool)
+    mask[5:8] = True
+    words = Span(0, 6, "nodule")
+    verdict = Verdict(words, "no", 0.9, "elsewhere", "wrong_size")
+    ranking = Ranking((RankedSlice(1, 2, 0.4, evidence=(Evidence("speck", words),)),), np.zeros(10))
+    assert {item.index for item in gallery._slices(verdict, mask, None, ranking)} <= {5, 6, 7}
+    assert [item.index for item in gallery._slices(verdict, None, None, ranking)] == [2]

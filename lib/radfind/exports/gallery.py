@@ -211,10 +211,13 @@ def _slices(
     own: Ranking | None,
     whole: Ranking | None,
 ) -> list[RankedSlice]:
-    """The slices to show for a statement, best first."""
+    """The slices to show for a statement, best first: ranked ones that meet what the verdict rests on."""
     if own is not None:
-        return list(own.slices[:_PER_FINDING])
-    found = [s for s in (whole.slices if whole else ()) if any(_speaks_of(e, verdict) for e in s.evidence)]
+        found = list(own.slices)
+    else:
+        found = [s for s in (whole.slices if whole else ()) if any(_speaks_of(e, verdict) for e in s.evidence)]
+    if mask is not None:
+        found = [s for s in found if mask[s.index].any()]
     if found:
         return found[:_PER_FINDING]
     if mask is None or not mask.any():
