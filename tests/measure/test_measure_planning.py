@@ -137,3 +137,12 @@ def test_trajectories_go_round_what_must_not_be_hit() -> None:
     assert lines[0]["controlPoints"][1]["position"] == [0, -20, 0] and lines[0]["coordinateSystem"] == "LPS"
     with pytest.raises(InputError, match="not inside the body"):
         trajectories((0, -70, 0), body, {}, geometry)
+
+
+def test_the_end_of_the_scan_is_no_skin() -> None:
+    """A body that runs out of the scan above: the target is 10 mm below the cut, the skin 40 mm away."""
+    geometry = Geometry.from_parts((40, 60, 60), spacing=(2, 2, 2), origin=(-59, -59, 0))
+    index = np.stack(np.meshgrid(*map(np.arange, geometry.shape), indexing="ij"), axis=-1)
+    body = np.linalg.norm(geometry.to_lps(index)[..., :2], axis=-1) <= 45
+    ways = trajectories((0, 0, 68), body, {}, geometry, max_skin_angle_deg=60)
+    assert ways and all(np.hypot(*way.entry_lps[:2]) == pytest.approx(45, abs=2) for way in ways)

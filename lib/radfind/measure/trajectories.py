@@ -18,6 +18,8 @@ Point = tuple[float, float, float]
 ROOM_ENOUGH_MM = 10.0
 """More room than this does not make a way better; among such ways the shorter comes first."""
 
+_BORDER = 1.5  # voxels from the edge of the scan
+
 
 @dataclasses.dataclass(frozen=True)
 class Trajectory:
@@ -61,7 +63,8 @@ def trajectories(
 
     Arguments:
         target_lps: where the tip goes.
-        body: the patient; its surface is the skin. Ways that leave the body on their way are not taken.
+        body: the patient; its surface is the skin, except where the scan ends. Ways that leave the body between
+            entry and target are not taken.
         critical: name to mask of what must not be hit.
         entry: where the skin may be entered, or None for anywhere.
         count: at most this many are returned, their entries at least 10 mm apart.
@@ -77,7 +80,10 @@ def trajectories(
     lengths = np.linalg.norm(skin.vertices - target, axis=1)
     inwards = (target - skin.vertices) / np.maximum(lengths, 1e-9)[:, None]
     angles = np.degrees(np.arccos(np.clip(-np.sum(inwards * skin.normals, axis=1), -1, 1)))
-    usable = (lengths <= max_length_mm) & (angles <= max_skin_angle_deg)
+    # Where the scan ends inside the patient, the body's surface is a cut and no skin.
+    index = geometry.to_index(skin.vertices)
+    on_skin = np.all((index > _BORDER) & (index < np.asarray(geometry.shape) - 1 - _BORDER), axis=1)
+    usable = on_skin & (lengths <= max_length_mm) & (angles <= max_skin_angle_deg)
     if entry is not None:
         usable &= contains(entry, geometry, skin.vertices)
     chosen = _spread(np.flatnonzero(usable), skin.vertices, candidates)
