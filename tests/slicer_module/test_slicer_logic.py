@@ -98,7 +98,10 @@ def test_results_are_placed_by_geometry_to_the_voxel(bench: Bench, seed: int) ->
     np.testing.assert_array_equal(in_scene(bench.logic.parameter.reference("Segmentation"), "nodule 1", volume), mask)
 
 
-def test_neighbours_keep_every_voxel_and_undo_takes_one_answer_back(bench: Bench) -> None:
+@pytest.mark.parametrize("editor", [True, False], ids=["editor logic", "without it"])
+def test_neighbours_keep_every_voxel_and_undo_takes_one_answer_back(bench: Bench, editor: bool) -> None:
+    if not editor:
+        bench.logic._writer._logic = None
     volume = bench.volume(oblique(4))
     segmentation = bench.mrml.scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "mine")
     segmentation.CreateDefaultDisplayNodes()
@@ -130,7 +133,10 @@ def test_neighbours_keep_every_voxel_and_undo_takes_one_answer_back(bench: Bench
     assert not bench.logic.undo()
 
 
-def test_a_prompt_belongs_to_one_segment_and_undo_brings_its_old_voxels_back(bench: Bench) -> None:
+@pytest.mark.parametrize("editor", [True, False], ids=["editor logic", "without it"])
+def test_a_prompt_belongs_to_one_segment_and_undo_brings_its_old_voxels_back(bench: Bench, editor: bool) -> None:
+    if not editor:
+        bench.logic._writer._logic = None
     volume = bench.volume()
     grid = gridOf(volume).toLPS
     bench.answers(grid, blob(1), blob(2))

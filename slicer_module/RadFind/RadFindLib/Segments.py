@@ -39,8 +39,10 @@ class SegmentWriter:
 
     def __init__(self, scene: Any) -> None:
         self._scene = scene
-        self._logic = slicer.vtkSlicerSegmentEditorLogic()
-        self._logic.SetMRMLScene(scene)
+        self._logic: Any = None
+        if hasattr(slicer, "vtkSlicerSegmentEditorLogic"):
+            self._logic = slicer.vtkSlicerSegmentEditorLogic()
+            self._logic.SetMRMLScene(scene)
 
     def newSegmentation(self, volume: Any) -> Any:
         """A segmentation for a volume: its geometry, its transform, its name."""
@@ -74,6 +76,12 @@ class SegmentWriter:
 
     def set(self, segmentation: Any, segment: str, image: Any) -> None:
         """Make a segment's voxels those of `image`."""
+        if self._logic is None:  # an older Slicer has the editor in its widget only: a layer of its own does the same
+            segmentations = slicer.vtkSlicerSegmentationsModuleLogic
+            segmentation.GetSegmentation().SeparateSegmentLabelmap(segment)
+            segmentations.ClearSegment(segmentation, segment)
+            segmentations.SetBinaryLabelmapToSegment(image, segmentation, segment, segmentations.MODE_REPLACE)
+            return
         editor = slicer.vtkMRMLSegmentEditorNode()
         editor.SetSingletonTag("RadFind")
         editor.HideFromEditorsOn()

@@ -1,0 +1,111 @@
+"""The pictures of docs/clinician.md, made anew: a phantom, the real server, the panel off-screen.
+
+python tests/slicer_module/pictures_for_docs.py docs/pictures
+"""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parents[1] / "slicer_module" / "RadFind")]
+
+import panel  # noqa: E402
+from picture import save, slice_view, space_view  # noqa: E402
+from PySide6 import QtWidgets  # noqa: E402
+from RadFindLib.Logic import Logic  # noqa: E402
+from RadFindLib.Settings import Settings  # noqa: E402
+from RadFindLib.Widget import Widget  # noqa: E402
+from scene import Scene  # noqa: E402
+from workbench import Store  # noqa: E402
+
+from radfind.client import RadFindClient  # noqa: E402
+from radfind.phantom import LesionSpec, make_phantom, write_dicom  # noqa: E402
+
+PHRASE = "右肺上叶实性结节"
+REPORT = (
+    "A 16 mm solid nodule in the right upper lobe.\nNo pneumothorax.\n"
+    "Nodule in the left lower lobe, 20 mm.\n双侧胸腔无积液。"
+)
+
+
+def main(folder: Path) -> None:
+    with tempfile.TemporaryDirectory() as temporary:
+        studies = Path(temporary) / "studies"
+        (studies / "series").mkdir(parents=True)
+        phantom = make_phantom(seed=4101, lesions=(LesionSpec("solid_nodule", "right", "upper", 16.0),))
+        write_dicom(phantom.volume, studies / "series")
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        command = [sys.executable, "-m", "radfind.cli", "serve", "--studies", str(studies), "--port", str(port)]
+        process = subprocess.Popen([*command, "--state", f"{temporary}/state"], stdout=subprocess.DEVNULL)
+        try:
+            RadFindClient(f"http://127.0.0.1:{port}").wait_until_ready(alive=lambda: process.poll() is None)
+            _pictures(folder, sorted((studies / "series").iterdir()), f"localhost:{port}")
+        finally:
+            process.terminate()
+            process.wait(timeout=30)
+
+
+def _pictures(folder: Path, files: list[Path], server: str) -> None:
+    mrml, settings = Scene(), Settings(Store())
+    volume = mrml.logics["Volumes"].AddArchetypeVolume(str(files[0]), "Phantom chest CT")
+    volume.GetDisplayNode().SetAutoWindowLevel(False)
+    volume.GetDisplayNode().SetWindowLevel(1400, -500)
+    settings.server = server
+    parent, ui = panel.load()
+    logic = Logic(mrml.scene, mrml.application, settings, lambda text: True)
+    Widget(parent, ui, logic, lambda: "", lambda: "", lambda text: None)
+    parent.resize(460, 860)
+    parent.show()
+    ui.volumeSelector.setCurrentNode(volume)
+    ui.serverEdit.setText("localhost:8000")
+
+    def ask(button: str, text: str | None = None) -> None:
+        if text is not None:
+            ui.textEdit.setPlainText(text)
+        getattr(ui, button).click()
+        deadline = time.monotonic() + 180
+        while logic.jobs.running and time.monotonic() < deadline:
+            panel.turn()
+        panel.turn(200)
+
+    def shot(name: str) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        parent.grab().save(str(folder / f"slicer-{name}.png"))
+
+    ask("rankButton", PHRASE)
+    shot("rank")
+    ask("segmentButton")
+    save(slice_view(mrml, volume, "Red", 560, 260.0), folder / "slicer-slice.png")
+    save(slice_view(mrml, volume, "Green", 560, 260.0), folder / "slicer-coronal.png")
+    ask("measureButton")
+    shot("measure")
+    ask("verifyButton", REPORT)
+    _widen(ui.verdictTable)
+    shot("verify")
+    ask("segmentButton", "both lungs")
+    segmentation: Any = ui.segmentationSelector.currentNode()
+    display = segmentation.GetDisplayNode()
+    for number in range(1, segmentation.GetSegmentation().GetNumberOfSegments()):
+        display.SetSegmentOpacity3D(segmentation.GetSegmentation().GetNthSegmentID(number), 0.25)
+    save(space_view(mrml, segmentation), folder / "slicer-3d.png")
+    logic.cleanup()
+
+
+def _widen(table: QtWidgets.QTableWidget) -> None:
+    """The columns that answer, first."""
+    for column, width in ((0, 190), (1, 52), (2, 190)):
+        table.setColumnWidth(column, width)
+    table.resizeRowsToContents()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
