@@ -72,9 +72,9 @@ def find_blobs(field: LungField) -> list[Blob]:
     values = np.pad(values, ((reach, reach), (0, 0), (0, 0)), mode="reflect")
     inside = np.pad(inside, ((reach, reach), (0, 0), (0, 0)))
     blobs = _scan(values, inside, field.step, _LEVELS)
-    hazy = _scan(_without_thin(values, field.step), inside, field.step, _HAZY_LEVELS)
+    hazy = _scan(without_thin(values, field.step), inside, field.step, _HAZY_LEVELS)
     blobs += [dataclasses.replace(blob, hazy=True) for blob in hazy]
-    offset = np.array([part.start for part in box], float) - [reach, 0, 0]
+    offset = np.array([part.start for part in box], np.float64) - np.array([reach, 0.0, 0.0])
     moved = [dataclasses.replace(blob, position=_shifted(blob.position, offset)) for blob in blobs]
     return sorted(moved, key=lambda blob: -blob.dot)
 
@@ -84,7 +84,7 @@ def _shifted(position: tuple[float, float, float], offset: npt.NDArray[np.float6
     return float(k), float(j), float(i)
 
 
-def _without_thin(values: npt.NDArray[np.float32], step: float) -> npt.NDArray[np.float32]:
+def without_thin(values: npt.NDArray[np.float32], step: float) -> npt.NDArray[np.float32]:
     """The image with thin bright things taken away: a grey opening, wide enough for small vessels.
 
     Ground glass among vessels then stands alone; it is bright over more than the width of the opening.

@@ -24,6 +24,9 @@ BLOBS_PER_SCALE = 40
 """Blobs of each scale looked at closer; a bound on time. Per scale, since faint large ones matter more than the many
 flecks that noise and vessels make at the finest."""
 
+_SHARPER_MM = 8.0
+"""A cut this near to the lesion's own radius makes balls of vessels, too; smaller ones cannot be told apart."""
+
 KEPT = 0.2
 """Candidates judged below this are dropped."""
 
@@ -38,17 +41,32 @@ def find_nodules(field: LungField, context: Context) -> list[Lesion]:
         position = field.to_voxel(blob.position)
         if any(_holds(box, mask, position) and blob.sigma <= 1.6 * sigma for sigma, box, mask in seen):
             continue
-        outline = outline_blob(field, blob)
+        outline, score = _best_outline(field, blob)
         if outline is None:
             continue
         placed = outline.view.onto(outline.mask, field.array.shape)
         if placed is None:
             continue
         seen.append((blob.sigma, *placed))
-        score = judge(outline, blob)
         if score >= KEPT:
             lesions.append(_lesion(field, outline, score, *placed))
     return _without_doubles(lesions)
+
+
+def _best_outline(field: LungField, blob: Blob) -> tuple[Outline | None, float]:
+    """The outline with the usual cut, or with the sharper one where only that leaves a nodule's shape."""
+    outline = outline_blob(field, blob)
+    if outline is None:
+        return None, 0.0
+    score = judge(outline, blob)
+    if score >= 0.5 or blob.roundness < 0.4:
+        return outline, score
+    sharper = outline_blob(field, blob, share=0.7)
+    if sharper is not None:
+        other = judge(sharper, blob)
+        if other > score and sharper.diameter >= _SHARPER_MM and sharper.elongation <= 1.45:
+            return sharper, other
+    return outline, score
 
 
 def _strongest(blobs: list[Blob]) -> list[Blob]:
@@ -69,15 +87,22 @@ def judge(outline: Outline, blob: Blob) -> float:
     Vessels are long (elongation) and go on past the outline (contact), walls and scars are flat, bulges of the
     mediastinum and the diaphragm have a wide base (pleural, protrusion), noise is small and faint. Limits were set on
     synthetic scans of other seeds than those reported. Solid nodules under 6 mm need no follow-up and cannot be told
-    from vessels with confidence (Fleischner Society, MacMahon et al., Radiology 2017), hence the rise with size.
+    from vessels with confidence (Fleischner Society, MacMahon et al., Radiology 2017), nor can those seen on two thick
+    slices, hence the rise with size.
     """
-    shape = _falling(outline.elongation, 1.6, 2.6) * _rising(outline.compactness, 0.45, 0.75)
+    shape = _falling(outline.elongation, 1.5, 2.1) * _rising(outline.compactness, 0.45, 0.75)
     loose = _falling(outline.contact, 0.18, 0.5)
     clear = _rising(outline.noise_ratio, 2.0, 4.0)
-    low, high = (2.5, 5.5) if outline.kind == "solid" else (5.0, 7.0)
+    if blob.hazy:  # vessels side by side are bright and dark, ground glass is neither
+        clear *= _rising(outline.hazy_share, 0.5, 0.75)
+    thickest = max(outline.view.spacing)
+    low, high = (2.5, max(5.5, 2.5 * thickest)) if outline.kind == "solid" else (5.0, max(7.0, 3.0 * thickest))
     size = _rising(outline.diameter, low, high)
     attached = _falling(outline.pleural, 0.35, 0.55) * _rising(outline.protrusion, 0.5, 0.9)
-    round_ = _rising(blob.roundness, 0.2, 0.45) * _rising(blob.dot / (BALL_DOT * outline.contrast), 0.15, 0.35)
+    round_ = _rising(blob.roundness, 0.2, 0.45)
+    # Taking vessels away dims what they run through, too.
+    weakest, enough = (0.08, 0.25) if blob.hazy else (0.15, 0.35)
+    round_ *= _rising(blob.dot / (BALL_DOT * outline.contrast), weakest, enough)
     # The blob's own scale must be that of the outline: a fleck on the wall of a large vessel is no nodule.
     scale = outline.diameter / (2.0 * np.sqrt(3.0) * blob.sigma)
     fit = _falling(scale, 1.6, 2.4) * _rising(scale, 0.35, 0.55)

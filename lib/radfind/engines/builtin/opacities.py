@@ -62,9 +62,9 @@ def find_emphysema(field: LungField, context: Context) -> list[Lesion]:
     found = []
     smooth = blurred(field, 1.5, field.aerated)
     low = field.aerated & (smooth < EMPHYSEMA_HU)
-    for lesion in find_pneumothoraces(field, context):
-        if lesion.score >= _FREE_AIR:
-            low &= ~dilate(onto_working_grid(field, lesion), 3.0, (field.step, field.step, field.step))
+    for free in find_pneumothoraces(field, context):
+        if free.score >= _FREE_AIR:
+            low &= ~dilate(onto_working_grid(field, free), 3.0, (field.step, field.step, field.step))
     for side in (1, 2):
         lung = field.aerated & (field.half == side)
         if lung.sum() * field.step**3 < 50e3:

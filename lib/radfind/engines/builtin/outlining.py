@@ -9,7 +9,7 @@ import edt
 import numpy as np
 import numpy.typing as npt
 
-from radfind.engines.builtin.blobs import Blob
+from radfind.engines.builtin.blobs import Blob, without_thin
 from radfind.engines.builtin.boxes import Box, box_around, downsample, resample
 from radfind.engines.builtin.field import LungField
 from radfind.engines.builtin.grid import Mask
@@ -31,7 +31,8 @@ class View:
     """The surroundings of a blob on an isotropic grid fit for its size.
 
     Arguments:
-        hu: CT numbers; domain: the lung field there.
+        hu: CT numbers looked at; domain: the lung field there.
+        true_hu: the scan's own CT numbers where `hu` has been changed.
         step: mm.
         start: position (k, j, i) of voxel (0, 0, 0) in the whole volume, fractional.
         spacing: mm of the whole volume.
@@ -46,6 +47,7 @@ class View:
     spacing: tuple[float, float, float]
     centre: npt.NDArray[np.float64]
     ends: tuple[bool, bool]
+    true_hu: npt.NDArray[np.float32] | None = None
 
     @property
     def isotropic(self) -> tuple[float, float, float]:
@@ -80,6 +82,7 @@ class Outline:
         mask: the lesion; core: its solid part.
         kind: "solid", "part_solid" or "ground_glass".
         contrast: HU above the lung around it.
+        hazy_share: share of the lesion whose own HU are those of ground glass.
         noise_ratio: contrast over noise.
         diameter: mm, of the ball of the same volume.
         elongation: longest axis over the geometric mean of the others; 1 for a ball.
@@ -94,6 +97,7 @@ class Outline:
     core: Mask
     kind: str
     contrast: float
+    hazy_share: float
     noise_ratio: float
     diameter: float
     elongation: float
@@ -141,8 +145,11 @@ def view_of(field: LungField, blob: Blob) -> View:
     )
 
 
-def outline_blob(field: LungField, blob: Blob) -> Outline | None:
+def outline_blob(field: LungField, blob: Blob, share: float = 0.5) -> Outline | None:
     """Outline the lesion around a blob, or None when nothing stands out there.
+
+    `share` is the opening's radius over the lesion's: 0.5 keeps irregular shapes, 0.7 cuts vessels nearly as wide as
+    the lesion. Blobs seen only with the vessels taken away are outlined on that image.
 
     The threshold is half-way between the lesion and its surroundings (the edge of a blurred step); vessels and
     pleural tags are cut by an opening whose ball is a share of the lesion's own radius, then the rim the opening
@@ -152,6 +159,8 @@ def outline_blob(field: LungField, blob: Blob) -> Outline | None:
     view = view_of(field, blob)
     if min(view.hu.shape) < 3:
         return None
+    if blob.hazy:
+        view = dataclasses.replace(view, hu=without_thin(view.hu, view.step), true_hu=view.hu)
     hu, domain = view.hu, view.domain
     distance = _distance_from(view.centre, hu.shape) * view.step
     near = domain & (distance <= max(0.5 * radius, 1.2 * view.step))
@@ -166,19 +175,19 @@ def outline_blob(field: LungField, blob: Blob) -> Outline | None:
     if inner > SOLID_HU or (radius < 2.5 and inner > _SMALL_SOLID_HU):
         level = min(max(inner, SOLID_HU), 60.0)
         edge = (level + background) / 2.0
-        solid = _cut(hu > edge, view, distance, radius)
+        solid = _cut(hu > edge, view, distance, radius, share)
         if solid is None:
             return None
         halo = _halo(view, solid, background, field.noise)
         if halo is not None:
             return _measured(field, view, halo[0], solid, "part_solid", background, halo[1])
         return _measured(field, view, solid, solid, "solid", background, edge)
-    faint = _cut(hu > (inner + background) / 2.0, view, distance, radius)
+    faint = _cut(hu > (inner + background) / 2.0, view, distance, radius, share)
     if faint is None:
         return None
     level = float(np.median(hu[faint]))
     edge = (level + background) / 2.0
-    again = _cut(hu > edge, view, distance, radius)
+    again = _cut(hu > edge, view, distance, radius, share)
     faint = faint if again is None else again
     core = faint & (hu > SOLID_HU)
     if core.sum() > 0.05 * faint.sum() and _depth(core, view.step).max(initial=0.0) > 1.0:
@@ -214,7 +223,7 @@ def _away(mask: Mask, step: float) -> npt.NDArray[np.float32]:
     return np.asarray(edt.edt(~mask, anisotropy=(step,) * 3, black_border=False, parallel=1))
 
 
-def _cut(bright: Mask, view: View, distance: npt.NDArray[np.float32], radius: float) -> Mask | None:
+def _cut(bright: Mask, view: View, distance: npt.NDArray[np.float32], radius: float, share: float) -> Mask | None:
     """The bright piece at the blob without the vessels that enter it; None when nothing bright lies there."""
     piece = bright & view.domain
     depth = _depth(piece, view.step)
@@ -223,7 +232,7 @@ def _cut(bright: Mask, view: View, distance: npt.NDArray[np.float32], radius: fl
     if widest <= 0:
         return None
     seed = int(reach.argmax())
-    ball = min(0.5 * widest, 8.0)
+    ball = min(share * widest, 16.0 * share)
     labels = cc3d.connected_components(depth >= ball, connectivity=26)
     core = labels == labels.flat[seed]
     mask = (_away(core, view.step) <= ball + 0.35 * view.step) & piece
@@ -266,6 +275,7 @@ def _measured(
     if count < 8:
         return None
     step, hu, domain = view.step, view.hu, view.domain
+    own = (hu if view.true_hu is None else view.true_hu)[mask]
     spread = np.cov((np.argwhere(mask) * step).T) + np.eye(3) * step**2 / 12.0
     axes = np.sqrt(5.0 * np.linalg.eigvalsh(spread))  # half axes of the ellipsoid with the same second moments
     volume = count * step**3
@@ -282,6 +292,7 @@ def _measured(
         core=core,
         kind=kind,
         contrast=level - background,
+        hazy_share=float(((own > background + 80.0) & (own < SOLID_HU)).mean()),
         noise_ratio=(level - background) / max(field.noise, 8.0),
         diameter=float(2.0 * np.cbrt(volume * 3.0 / (4.0 * np.pi))),
         elongation=float(axes[2] / np.sqrt(axes[0] * axes[1])),
