@@ -125,7 +125,7 @@ def test_few_slices(slices: int) -> None:
 def test_whole_chest_is_covered() -> None:
     assert anatomy().covers("lung") == "whole"
     assert anatomy().covers("lung_apex", "right") == "whole"
-    assert anatomy().covers("urinary_bladder") == "unknown"
+    assert anatomy().covers("gallbladder") == "unknown"
 
 
 def test_air_alone_holds_nothing() -> None:
@@ -139,7 +139,7 @@ def test_every_supported_concept_has_a_mask() -> None:
     for name in SUPPORTED:
         mask = found.mask(name)
         assert mask is not None and mask.shape == found.volume.array.shape and mask.dtype == bool, name
-    assert found.mask("urinary_bladder") is None
+    assert found.mask("gallbladder") is None
     right = found.mask("lung", "right")
     assert right is not None and np.array_equal(right, found.lungs == 1)
 

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from radfind.engines.api import Context
-from radfind.engines.builtin import airways, bone_parts, bones, lungs, thorax, tissues
+from radfind.engines.builtin import airways, bone_parts, bones, lungs, organs, thorax, tissues
 from radfind.engines.builtin.coverage import Coverage, coverage
 from radfind.engines.builtin.frame import LungFrame, lung_frame
 from radfind.engines.builtin.grid import Mask, Overview, box_of, depth, dilate
@@ -26,7 +26,7 @@ SUPPORTED: frozenset[str] = frozenset(
         *("body", "lung", "lung_base", "lung_apex", "airway", "airways", "trachea", "main_bronchus", "bone", "bones"),
         *("skeleton", "fat", "subcutaneous_fat", "visceral_fat", "muscle", "bowel_gas", "calcification"),
         *("vessels", "pulmonary_vessel"),
-        *("spine", *bone_parts.NAMES),
+        *("spine", *bone_parts.NAMES, *organs.NAMES),
     }
 )
 
@@ -180,9 +180,15 @@ class Anatomy:
         """Named bones, on the overview grid."""
         self._context.step(0.5, "bones")
         view = self.overview
-        column = float(np.abs(self._x.mean(axis=(0, 1)) - self._middle).argmin())
         chest = (self._lungs > 0) | self._airways
-        return bone_parts.find_parts(view.hu, view.spacing, self._bones, self._body, chest, column)
+        return bone_parts.find_parts(view.hu, view.spacing, self._bones, self._body, chest)
+
+    @cached_property
+    def urinary_bladder(self) -> Mask:
+        """The filled urinary bladder; empty when the scan does not show it or nothing passes for it (`covers`)."""
+        view = self.overview
+        found = organs.find_bladder(view.hu, view.spacing, self.skeleton_parts, self._body)
+        return np.zeros(view.full_shape, dtype=bool) if found is None else view.up_whole(found)
 
     def _bone(self, name: str) -> Mask:
         """A named bone on the full grid; the spine is vertebrae and sacrum."""

@@ -29,10 +29,10 @@ HALF_WIDTH_MM = 48.0
 # Ribs meet the transverse process about 35 mm beside the canal.
 COSTAL_MM = 34.0
 CORE_MM = 20.0
-# A hip bone: the wing of the ilium is a plate over 60 mm long in axial section, a rib's section stays below
-# 50 mm; the bone holds 250-400 ml, and 40 ml must be in view.
-PLATE_MM = 60.0
-PLATE_LEVELS_MM = 20.0
+# A hip bone: in axial section its wing is a plate over 60 mm long and its socket with the head as wide, a rib's section
+# stays below 50 mm; the bone holds 250-400 ml, and 40 ml must be in view.
+PLATE_MM = 55.0
+PLATE_LEVELS_MM = 15.0
 HIP_ML = 40.0
 # No head is as wide as a pelvis: head breadth 140-165 mm (ISO 7250-1), hip breadth above 280 mm.
 PELVIS_WIDTH_MM = 210.0
@@ -41,7 +41,7 @@ HEAD_MM = (19.5, 27.0)
 JOINT_MM = 8.0
 SACRAL_GAP_MM = 9.0
 # The joint is about 60 mm long and ends near the upper plate of S1 (Vleeming et al., J Anat 2012;221:537).
-JOINT_LEVELS_MM = 20.0
+JOINT_LEVELS_MM = 10.0
 DISC_BELOW_MM, DISC_ABOVE_MM = 8.0, 22.0
 # Discs measure 60-120 HU, endplates above 200.
 DISC_DIP_HU = 40.0
@@ -51,6 +51,7 @@ ENDPLATE_MM = 12.0
 RIB_DEPTH_MM = 9.0
 PLEURA_MM = 16.0
 RECESS_MM = 40.0
+CREST_MM2 = 400.0
 # More of a slice than this is not bone: the scan is no CT in Hounsfield units, or shows a skull.
 MOST_BONE = 0.3
 MARROW_GAP_MM = 6.0
@@ -79,23 +80,21 @@ class BoneParts:
         return self.labels == NAMES.index(name) + 1
 
 
-def find_parts(
-    hu: npt.NDArray[np.float32], spacing: Spacing, bone: Mask, body: Mask, lung: Mask, column: float
-) -> BoneParts:
+def find_parts(hu: npt.NDArray[np.float32], spacing: Spacing, bone: Mask, body: Mask, chest: Mask) -> BoneParts:
     """Divide the skeleton.
 
     Arguments:
-        hu, bone, body, lung: overview grid, k to head, j to back, i to left.
+        hu, bone, body: overview grid, k to head, j to back, i to left.
+        chest: lungs and airways.
         spacing: of the grid (k, j, i), mm.
-        column: of the midline.
     """
-    canal = find_canal(hu, spacing, bone, column)
+    canal = find_canal(hu, spacing, bone, body)
     share = bone.sum(axis=(1, 2)) / np.maximum(body.sum(axis=(1, 2)), 1)
     canal = dataclasses.replace(canal, seen=canal.seen & (share < MOST_BONE))
     labels = np.zeros(bone.shape, dtype=np.uint8)
     aside = (np.arange(bone.shape[2])[None, :] - canal.columns[:, None]) * spacing[2]  # mm, by slice and column
     behind = (np.arange(bone.shape[1])[None, :] - canal.rows[:, None]) * spacing[1]
-    hips = _hips(bone, body, lung, spacing, aside)
+    hips = _hips(bone, body, chest, spacing, aside)
     solid = _filled(bone, hu, hips, spacing, aside, behind)
     heads: list[tuple[npt.NDArray[np.float64], float]] = []
     markers = np.zeros(bone.shape, dtype=np.int16)
@@ -119,7 +118,7 @@ def find_parts(
     labels = _grow(markers, solid, spacing)
     for value in (FEMUR, HIP):
         _fill_marrow(labels, value, hu, heads, spacing)
-    _part_ribs(labels, bone, lung, hips, spacing, aside, behind)
+    _part_ribs(labels, bone, chest, hips, spacing, aside, behind)
     _part_sacrum(labels, hu, canal, hips, spacing)
     return BoneParts(labels, canal, tuple(heads))
 
@@ -197,7 +196,10 @@ def _head(
     widest = np.array(np.unravel_index(int(inside.argmax()), inside.shape))
     if float(inside[tuple(widest)]) < HEAD_MM[0] - max(spacing):
         return None
-    return _sphere(hu, widest + np.array([part.start for part in box]), spacing)
+    centre, radius = _sphere(hu, widest + np.array([part.start for part in box]), spacing)
+    if centre[0] * spacing[0] < radius / 2:
+        return None  # the scan ends in the head or above it: the socket's roof alone looks round, too
+    return centre, radius
 
 
 def _sphere(
@@ -228,7 +230,7 @@ def _sphere(
     far = np.linalg.norm((grid - (start - low)) * step, axis=1).reshape(smooth.shape) > SPHERE_SEARCH_MM
     total = np.where(far, -1.0, votes.sum(axis=0))
     centre = np.unravel_index(int(total.argmax()), total.shape)
-    weights = votes[(slice(None), *centre)]
+    weights = votes[:, centre[0], centre[1], centre[2]]
     radius = float((weights * radii).sum() / max(float(weights.sum()), 1e-6))
     return np.array(centre, dtype=np.float64) + low, radius
 
@@ -325,6 +327,11 @@ def _part_ribs(
     reaching[0] = False
     levels = np.flatnonzero(chest.any(axis=(1, 2)))
     place = np.zeros_like(pieces)
+    if not hips.any():  # the crest of an ilium that the scan's lower end cuts
+        parts, number = ndimage.label(named[0] > 0, np.ones((3, 3), dtype=bool))
+        for part in range(1, number + 1):
+            if (parts == part).sum() * spacing[1] * spacing[2] > CREST_MM2:
+                reaching[np.unique(named[0][parts == part])] = False
     if levels.size:
         low, high = int(levels[0]), int(levels[-1])
         near = dilate(chest, PLEURA_MM, spacing)

@@ -38,6 +38,8 @@ def coverage(anatomy: Anatomy, region: str, side: str | None) -> Coverage:
     if region == "spine" or region in NAMES:  # nobody lacks them: what is not seen is not in the scan
         names = ("vertebra", "sacrum") if region == "spine" else (region,)
         return "part" if any(anatomy.skeleton_parts.mask(name).any() for name in names) else "none"
+    if region == "urinary_bladder":  # it lies between the hip joints
+        return "part" if anatomy.skeleton_parts.heads else "none"
     if region in ("airway", "trachea", "main_bronchus"):
         return "part" if anatomy.airways.any() else "none"
     if region not in EXTENTS:

@@ -43,16 +43,16 @@ class Canal:
     seen: npt.NDArray[np.bool_]
 
 
-def find_canal(hu: npt.NDArray[np.float32], spacing: Spacing, bone: Mask, column: float) -> Canal:
+def find_canal(hu: npt.NDArray[np.float32], spacing: Spacing, bone: Mask, body: Mask) -> Canal:
     """The most enclosed chain of soft voxels near the midline, one per slice (Viterbi, IEEE Trans Inf Theory 1967).
 
     Arguments:
-        hu, bone: overview grid, k to head, j to back, i to left.
-        column: of the midline.
+        hu, bone, body: overview grid, k to head, j to back, i to left.
     """
     slices, _, columns = bone.shape
-    first = max(0, round(column - SEARCH_MM / spacing[2]))
-    last = min(columns, round(column + SEARCH_MM / spacing[2]) + 1)
+    middle = _middle(body, spacing)
+    first = max(0, math.floor(float(middle.min()) - SEARCH_MM / spacing[2]))
+    last = min(columns, math.ceil(float(middle.max()) + SEARCH_MM / spacing[2]) + 1)
     part = bone[:, :, first:last]
     around = ndimage.maximum_filter1d(part, 2 * round(ARCH_GAP_MM / spacing[0]) + 1, axis=0)
     hits = np.zeros(part.shape, dtype=np.uint8)
@@ -68,6 +68,8 @@ def find_canal(hu: npt.NDArray[np.float32], spacing: Spacing, bone: Mask, column
     soft = (hu[:, :, first:last] > CANAL_HU[0]) & (hu[:, :, first:last] < CANAL_HU[1]) & ~part
     room = np.minimum(ndimage.distance_transform_edt(~part, sampling=spacing), ARCH_GAP_MM) / ARCH_GAP_MM
     enclosed = hits.astype(np.float32) - (ENCLOSED_RAYS - 1)
+    off = np.abs(np.arange(first, last)[None, :] - middle[:, None]) * spacing[2]
+    soft &= (off < SEARCH_MM)[:, None, :]
     score = np.where(soft & (enclosed > 0), enclosed / 3.0 + room, 0.0).astype(np.float32)
     path = _best_path(score, spacing)
     inside = score[np.arange(slices), path[:, 0], path[:, 1]] > 0
@@ -77,6 +79,18 @@ def find_canal(hu: npt.NDArray[np.float32], spacing: Spacing, bone: Mask, column
         ndimage.gaussian_filter1d(path[:, 1].astype(np.float64) + first, sigma, mode="nearest"),
         _runs(inside, spacing[0]),
     )
+
+
+def _middle(body: Mask, spacing: Spacing) -> npt.NDArray[np.float64]:
+    """Column of the body's middle in each slice, as a smooth line that follows a patient lying askew."""
+    columns = np.arange(body.shape[2])
+    weight = body.sum(axis=1).astype(np.float64)
+    area = weight.sum(axis=1)
+    if not area.any():
+        return np.full(body.shape[0], columns.mean())
+    sigma = 40.0 / spacing[0]
+    moment = ndimage.gaussian_filter1d(weight @ columns, sigma, mode="nearest")
+    return np.asarray(moment / np.maximum(ndimage.gaussian_filter1d(area, sigma, mode="nearest"), 1e-6))
 
 
 def _runs(inside: npt.NDArray[np.bool_], step: float) -> npt.NDArray[np.bool_]:
