@@ -65,7 +65,7 @@ _INTERPRETED = re.compile(
 _ACCOMPANIES = re.compile(r"[\s,]*(?:and\s)?(?:the\s)?accompanying\s(?:[a-z]+[\s-]){0,2}\Z")
 _STATIONS = re.compile(r"\b(?:in|on|at|of|within|to|from|is|are|was|were|with)\b|[;:(]")
 _NEW_LEAD = re.compile(r"[,;]\s*(?:and\s)?(?:in|at|on|within)\s(?:the\s)?\Z")
-_ACCOMPANYING = re.compile(r"[,;\s]*(?:伴|其|内|边缘|周围|并|局部|部分|可见|见|考虑|大小|邻近|增强|密度)")
+_ACCOMPANYING = re.compile(r"[,;\s]*(?:伴|其|内|边缘|周围|并|局部|部分|可见|见|考虑|符合|提示|可能|可疑|疑|倾向|大小|邻近|增强|密度)")
 
 
 def attach_places(
@@ -301,6 +301,8 @@ def attach_attributes(folded: str, claims: Sequence[Claim], attributes: Sequence
                 claim = earlier
             if claim is not None and claim.describes and earlier is not None and not earlier.describes:
                 claim = earlier if folded[attribute.start : attribute.stop].startswith(("with", "contain")) else claim
+            if claim is not None and claim.concept.id == attribute.name and earlier is not None:
+                earlier.attributes.append(attribute.name)  # a nodule with a pleural tag
         claim = claim or host(claims, attribute.start) or next((c for c in claims if c.start >= attribute.stop), None)
         if claim is None:
             left.append(attribute)
@@ -342,6 +344,15 @@ def attach_references(claims: Sequence[Claim], references: Sequence[ImageReferen
         else:
             claim.references.append(reference)
     return left
+
+
+def share_with_interpretation(folded: str, claims: Sequence[Claim]) -> None:
+    """ "a lesion compatible with an adenoma of 13 mm": the size is that of the lesion too."""
+    for earlier, claim in itertools.pairwise(claims):
+        gap = folded[earlier.stop : claim.start]
+        interpreted = _INTERPRETED.search(gap) and not re.search("accompan|associated", gap)
+        if interpreted and not earlier.sizes and re.fullmatch(r"[\s,]*(?:an?|the)?\s*", _INTERPRETED.sub("", gap)):
+            earlier.sizes = list(claim.sizes)
 
 
 def share_with_brackets(folded: str, claims: Sequence[Claim]) -> None:

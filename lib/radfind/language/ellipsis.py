@@ -70,6 +70,7 @@ _ZH_AFTER = re.compile(r"(?:、|及|和|与|或|/|-)([\u4e00-\u9fff]{2,4})")
 _COMPOUND = (("atelectasis", re.compile(r"fibro(?:tic)?[- ]?atelecta")),)
 # An adjective or a comparison that the lexicon knows as a finding by itself: "nodular consolidation", "fluid density".
 _ADJECTIVE = re.compile(r"nodular[-\s/]{1,3}(?:patchy?[-\s/]{1,3}|style\s)?\Z")
+_LESION = re.compile(r"lesion|mass|formation|space")
 _LIKENESS = re.compile(r"(?:fluid|liquid|cysts?|液体|囊肿)\Z")
 _OF_DENSITY = re.compile(r"\s?(?:fluid\s|liquid\s)?(?:densit|attenuat|signal|样?密度|样?信号)")
 # "pericardial 1 cm thick effusion", "pleural 12 mm effusion"
@@ -107,8 +108,10 @@ def _only_likens(folded: str, mention: Mention, named: Sequence[Mention]) -> boo
     """Whether the words describe another finding rather than name one."""
     if _LIKENESS.search(folded, mention.start, mention.stop) and _OF_DENSITY.match(folded, mention.stop):
         return any(other.stop <= mention.start for other in named)
-    after = min((other.start for other in named if other.start >= mention.stop), default=None)
-    return after is not None and bool(_ADJECTIVE.fullmatch(folded, mention.start, after))
+    after = min((other for other in named if other.start >= mention.stop), key=lambda m: m.start, default=None)
+    if after is None or _LESION.search(folded, after.start, after.stop):
+        return False
+    return bool(_ADJECTIVE.fullmatch(folded, mention.start, after.start))
 
 
 def _rejoined(folded: str, sentence: Piece, mention: Mention, lexicon: Lexicon) -> Mention:

@@ -156,6 +156,7 @@ class _Reader:
         attach.attach_counts(folded, claims, find_counts(folded, sentence.start, sentence.stop))
         attach.attach_references(claims, references)
         attach.share_with_brackets(folded, claims)
+        attach.share_with_interpretation(folded, claims)
         self._refer_back(claims, sentence)
         first = len(self.findings)
         for claim in without_vague(claims, self.lexicon):

@@ -207,6 +207,9 @@ def _presupposed(folded: str, clause: Piece, start: int, named: Sequence[Piece])
 _QUESTIONED_TOGETHER = re.compile(r"\s*(?:/|,?\s?(?:or|and|versus|vs)\s|[、及和或与])\s*(?:[a-z]+\s)?")
 
 
+_BRACKETED = re.compile(r"[(\[]\s*[a-z\u4e00-\u9fff][^)\]]*\Z")
+
+
 def _just_before(folded: str, stop: int, cue: Cue, named: Sequence[Piece]) -> bool:
     """A question mark questions the last thing named and those listed with it, unless many words lie between."""
     later = sorted((name for name in named if stop <= name.start < cue.start), key=lambda name: name.start)
@@ -214,7 +217,8 @@ def _just_before(folded: str, stop: int, cue: Cue, named: Sequence[Piece]) -> bo
         if not _QUESTIONED_TOGETHER.fullmatch(folded[stop : name.start]):
             return False
         stop = name.stop
-    return len(folded[stop : cue.start].split()) <= 4
+    gap = folded[stop : cue.start]
+    return len(gap.split()) <= 4 and not _BRACKETED.search(gap)  # "nodule (lymph node?)" is a nodule
 
 
 def _points_forward(cue: Cue, clause: Piece, named: Sequence[Piece]) -> bool:

@@ -1,0 +1,129 @@
+"""Idioms of dictated reports: split names, denied pairs, hedges that carry the place; English and Chinese."""
+
+from __future__ import annotations
+
+import pytest
+
+from radfind.language.reader import read
+
+
+def claims(text: str) -> dict[str, str]:
+    return {finding.concept.id: finding.presence for finding in read(text).findings}
+
+
+def sides(text: str) -> dict[str, str | None]:
+    return {finding.concept.id: finding.place.side for finding in read(text).findings}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        # a denied pair of effusion and thickening
+        *(
+            (text, {"pleural_effusion": "absent", "pleural_thickening": "absent"})
+            for text in (
+                "Pleural effusion - no thickening was seen.",
+                "Pleural effusion-no thickening.",
+                "No pleural effusion-thickening.",
+                "胸膜未见积液及增厚。",
+            )
+        ),
+        ("Nodule in the lung - no calcification.", {"pulmonary_nodule": "present", "calcification": "absent"}),
+        ("Pleural effusion, no thickening.", {"pleural_effusion": "present", "pleural_thickening": "absent"}),
+        # two organs share one effusion
+        (
+            "Pericardial and bilateral pleural effusion is not present.",
+            {"pericardial_effusion": "absent", "pleural_effusion": "absent"},
+        ),
+        (
+            "Pericardial pleural effusion is not seen.",
+            {"pericardial_effusion": "absent", "pleural_effusion": "absent"},
+        ),
+        ("胸腔及心包未见积液。", {"pleural_effusion": "absent", "pericardial_effusion": "absent"}),
+        # a sign "in favour of" something that is itself a sign is there; a diagnosis stays a guess
+        ("Changes in favor of steatosis in the liver.", {"hepatic_steatosis": "present"}),
+        ("Findings in favor of scoliosis.", {"scoliosis": "present"}),
+        ("Findings in favor of pneumonia.", {"pneumonia": "uncertain"}),
+        ("Effusion evaluated in favor of empyema, may be due to pneumonia.", {"pneumonia": "uncertain"}),
+        # a cause weighed after the list leaves the list present
+        (
+            "There are consolidation and ground-glass opacity, and pneumonia is considered in the etiology.",
+            {"consolidation": "present", "ground_glass_opacity": "present", "pneumonia": "uncertain"},
+        ),
+        # where something is denied is itself there
+        ("No cavity is seen in the consolidation.", {"cavity": "absent", "consolidation": "present"}),
+        (
+            "Pneumothorax and pleural effusion cannot be differentiated.",
+            {"pneumothorax": "uncertain", "pleural_effusion": "uncertain"},
+        ),
+        # what brackets ask is not what stands before them
+        (
+            "Nodule (metastasis?) in the right lung.",
+            {"pulmonary_nodule": "present", "pulmonary_metastasis": "uncertain"},
+        ),
+        ("右肺结节（转移？）。", {"pulmonary_nodule": "present", "metastasis": "uncertain"}),
+        ("Pneumothorax (?)", {"pneumothorax": "uncertain"}),
+        # one word, two findings; two words, one finding
+        ("Fibroatelectatic changes.", {"pulmonary_fibrosis": "present", "atelectasis": "present"}),
+        ("Pleural effusion forming a phantom tumor.", {"pleural_effusion": "present"}),
+        ("A lesion of fluid density in the liver.", {"liver_mass": "present"}),
+        ("Nodular consolidation.", {"consolidation": "present"}),
+        ("No solid-cystic mass in the pelvis.", {"mass": "absent"}),
+        ("盆腔未见囊实性肿块。", {"mass": "absent"}),
+        ("Centrilobular nodules.", {"centrilobular_nodule": "present"}),
+        ("双肺小叶中心结节。", {"centrilobular_nodule": "present"}),
+        ("Increased interlobular septal thickness.", {"septal_thickening": "present"}),
+        ("Wall calcification of the brachiocephalic artery.", {"atherosclerosis": "present"}),
+        ("颈动脉钙化。", {"atherosclerosis": "present"}),
+    ],
+)
+def test_presence(text: str, expected: dict[str, str]) -> None:
+    found = claims(text)
+    assert {id: found.get(id) for id in expected} == expected
+    if expected.keys() != {"pneumonia"}:
+        assert found.keys() == expected.keys()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Consolidation compatible with pneumonia in both lungs.", {"consolidation": "both", "pneumonia": "both"}),
+        ("双肺实变，符合肺炎。", {"consolidation": "both", "pneumonia": "both"}),
+        ("Bilateral bronchiectasis and accompanying bronchial wall thickening.", {"bronchial_wall_thickening": "both"}),
+        ("Atelectasis accompanied by effusion in the left lung.", {"atelectasis": "left"}),
+        ("Small pericardial and left pleural effusion.", {"pericardial_effusion": None, "pleural_effusion": "left"}),
+        (
+            "Right upper - bilateral lower paratracheal, subcarinal lymph nodes of pathological size.",
+            {"mediastinal_lymphadenopathy": "both"},
+        ),
+        ("Scoliosis with the opening facing left.", {"scoliosis": None}),
+        ("Scoliosis convex to the right.", {"scoliosis": None}),
+        ("胸椎向左侧弯。", {"scoliosis": None}),
+        ("Hypodense lesion in the right kidney. It was evaluated in favor of a cyst.", {"renal_cyst": "right"}),
+    ],
+)
+def test_sides(text: str, expected: dict[str, str | None]) -> None:
+    found = sides(text)
+    assert expected.keys() <= found.keys()
+    assert {id: found[id] for id in expected} == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "id", "mm"),
+    [
+        ("Pericardial 1 cm thick effusion.", "pericardial_effusion", (10.0,)),
+        ("Pleural 12 mm effusion on the left.", "pleural_effusion", (12.0,)),
+        ("左侧胸腔12mm积液。", "pleural_effusion", (12.0,)),
+        ("A nodular lesion compatible with an adenoma of 13 mm in the left adrenal gland.", "adrenal_nodule", (13.0,)),
+    ],
+)
+def test_sizes(text: str, id: str, mm: tuple[float, ...]) -> None:
+    first = read(text).findings[0]
+    assert (first.concept.id, first.sizes_mm, first.presence) == (id, mm, "present")
+
+
+@pytest.mark.parametrize("text", ["A 7 mm nodule with pleural retraction.", "7mm结节伴胸膜凹陷。"])
+def test_a_pleural_tag_describes_its_nodule(text: str) -> None:
+    first, second = read(text).findings
+    assert "pleural_tag" in first.attributes
+    assert second.concept.id == "pleural_tag"
