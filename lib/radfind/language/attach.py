@@ -65,7 +65,10 @@ _INTERPRETED = re.compile(
 _ACCOMPANIES = re.compile(r"[\s,]*(?:and\s)?(?:the\s)?accompanying\s(?:[a-z]+[\s-]){0,2}\Z")
 _STATIONS = re.compile(r"\b(?:in|on|at|of|within|to|from|is|are|was|were|with)\b|[;:(]")
 _NEW_LEAD = re.compile(r"[,;]\s*(?:and\s)?(?:in|at|on|within)\s(?:the\s)?\Z")
-_ACCOMPANYING = re.compile(r"[,;\s]*(?:伴|其|内|边缘|周围|并|局部|部分|可见|见|考虑|符合|提示|可能|可疑|疑|倾向|大小|邻近|增强|密度)")
+_ACCOMPANYING = re.compile(
+    r"[,;\s]*(?:伴|其|内|边缘|周围|并|局部|部分|可见|见"
+    r"|考虑|符合|提示|可能|可疑|疑|倾向|大小|邻近|增强|密度)"
+)
 
 
 def attach_places(
