@@ -157,6 +157,24 @@ def test_without_the_text_encoder_the_message_says_what_to_do(tmp_path: Path) ->
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("family", ["v8s", "26n"])
+def test_other_families_on_real_slices(
+    make: Make, tmp_path: Path, shared_data: Callable[[str], Path], family: str
+) -> None:
+    from radfind.imaging import load
+
+    whole = load(shared_data("chest-ct"))
+    array = np.ascontiguousarray(whole.array[60:64])
+    real = Volume(array, whole.geometry.crop((60, 0, 0), array.shape), "CT")
+    engine = make(_write(tmp_path / f"yoloe-{family}-seg.safetensors", tmp_path), size=256)
+    for prompt in (TextPrompt("nodule"), BoxPrompt((1, 200, 200), (1, 260, 260)), EverythingPrompt()):
+        result = engine.segment(real, [prompt], context=Context())
+        assert all(segment.mask.shape == array.shape for segment in result.segments)
+        assert result.segments or result.not_found or isinstance(prompt, EverythingPrompt)
+
+
+@pytest.mark.slow
 def test_a_published_pickle_loads_without_running_anything(make: Make, volume: Volume, tmp_path: Path) -> None:
     import torch
 
