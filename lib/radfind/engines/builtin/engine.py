@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from radfind.engines.api import Context, EngineInfo
 from radfind.engines.builtin.analysis import AnalysisCache
 from radfind.engines.builtin.answering import Answerer
+from radfind.engines.builtin.everything import segment_everything
 from radfind.engines.builtin.prompted import Prompted
 from radfind.engines.builtin.vocabulary import known_concepts
 from radfind.language.lexicon import default_lexicon
@@ -33,7 +34,10 @@ class BuiltinEngine:
             name=NAME,
             tasks=("segment", "rank", "verify"),
             modalities=("CT",),
-            prompts=("TextPrompt", "PointPrompt", "BoxPrompt", "ScribblePrompt", "MaskPrompt"),
+            prompts=(
+                *("TextPrompt", "PointPrompt", "BoxPrompt", "ScribblePrompt", "MaskPrompt"),
+                *("ExemplarPrompt", "EverythingPrompt"),
+            ),
             concepts=known_concepts(default_lexicon()),
             licence="Apache-2.0",
         )
@@ -46,9 +50,17 @@ class BuiltinEngine:
             PromptError: nothing known could be read from the text, or a visual prompt is unusable.
             ImageError: the volume is too thin or empty.
         """
-        if all(isinstance(prompt, TextPrompt) for prompt in prompts):
-            return self._answerer(volume, context).segment([p for p in prompts if isinstance(p, TextPrompt)])
-        return self._prompted.segment(volume, prompts, lambda t: self._answerer(volume, context).segment(t), context)
+        texts = [prompt for prompt in prompts if isinstance(prompt, TextPrompt)]
+        if texts and len(texts) == len(prompts):
+            return self._answerer(volume, context).segment(texts)
+
+        def everything() -> Segmentation:
+            context.step(0.0, "reading the scan")
+            return segment_everything(self._cache.get(volume), volume, default_lexicon(), context, NAME)
+
+        return self._prompted.segment(
+            volume, prompts, lambda t: self._answerer(volume, context).segment(t), everything, context
+        )
 
     def rank(
         self,

@@ -6,13 +6,16 @@ import dataclasses
 from collections.abc import Callable, Sequence
 
 from radfind.engines.api import Context
+from radfind.engines.builtin.by_example.examples import ByExample
 from radfind.engines.builtin.interactive.checks import VISUAL
 from radfind.engines.builtin.interactive.segmenting import Interactive
-from radfind.prompts import Prompt, TextPrompt
+from radfind.errors import PromptError
+from radfind.prompts import EverythingPrompt, ExemplarPrompt, Prompt, TextPrompt
 from radfind.results import Segmentation
 from radfind.volume import Volume
 
 TextAnswer = Callable[[list[TextPrompt]], Segmentation]
+EverythingAnswer = Callable[[], Segmentation]
 
 
 class Prompted:
@@ -25,20 +28,33 @@ class Prompted:
     def __init__(self, engine: str) -> None:
         self._engine = engine
         self._interactive = Interactive()
+        self._by_example = ByExample()
 
     def segment(
-        self, volume: Volume, prompts: Sequence[Prompt], text_answer: TextAnswer, context: Context
+        self,
+        volume: Volume,
+        prompts: Sequence[Prompt],
+        text_answer: TextAnswer,
+        everything_answer: EverythingAnswer,
+        context: Context,
     ) -> Segmentation:
         """All answers in one segmentation.
 
         Raises:
             PromptError, NotSupportedError, ImageError: as the parts.
         """
+        if not prompts:
+            raise PromptError("There is no prompt: give text, a point, a box, a scribble, a mask, or an example.")
         parts: list[Segmentation] = []
+        if any(isinstance(prompt, EverythingPrompt) for prompt in prompts):
+            parts.append(everything_answer())
+        examples = [prompt for prompt in prompts if isinstance(prompt, ExemplarPrompt)]
         visual = [prompt for prompt in prompts if isinstance(prompt, VISUAL)]
         texts = [prompt for prompt in prompts if isinstance(prompt, TextPrompt)]
         if texts:
             parts.append(text_answer(texts))
+        if examples:
+            parts.append(self._by_example.segment(volume, examples, context=context, engine=self._engine))
         if visual:
             parts.append(self._interactive.segment(volume, visual, context=context, engine=self._engine))
         return joined(volume, parts, self._engine)
