@@ -431,18 +431,21 @@ def test_a_damaged_answer_adds_nothing(bench: Bench) -> None:
 
 
 def test_evidence_is_an_overlay_that_toggles(bench: Bench) -> None:
-    from RadFindLib.Overlay import overlays, setVisible
+    from RadFindLib.Overlay import overlays
 
     volume = bench.volume()
     evidence = {"text": "what was seen", "mask": Wire.packMask(Mask((0, 0, 0), blob(3))), "span": None,
                 "center_kji": None, "values": {}}  # fmt: skip
-    bench.answers(gridOf(volume).toLPS, slices=[{**RANKED[1], "evidence": [evidence]}])
+    bench.answers(gridOf(volume).toLPS, slices=[{**RANKED[1], "evidence": [evidence]}] * 2)
     for _ in range(2):
         bench.wait(bench.logic.rank(volume, "x"))
-    (node,) = overlays(bench.mrml.scene)
-    assert not node.GetDisplayNode().GetVisibility()
-    setVisible(bench.mrml.scene, True)
-    assert node.GetDisplayNode().GetVisibility()
+    assert not overlays(bench.mrml.scene)  # made when it is first wanted
+    for _ in range(2):
+        bench.logic.showEvidence(True)
+        (node,) = overlays(bench.mrml.scene)
+        assert node.GetDisplayNode().GetVisibility() and node.GetSegmentation().GetNumberOfSegments() == 1
+        bench.logic.showEvidence(False)
+        assert not node.GetDisplayNode().GetVisibility()
     np.testing.assert_array_equal(in_scene(node, "what was seen", volume), blob(3))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from . import Wire
@@ -51,13 +51,7 @@ def answerOf(wire: Mapping[str, Any], target: Grid, prompt: str) -> Answer:
         said.append("The server's series has another grid than this volume; results were placed by their position.")
     try:
         segments = tuple(_segment(item, source, target) for item in wire.get("segments", ()))
-        evidence = tuple(
-            (str(entry["text"]), moved(Wire.unpackMask(entry["mask"], source.shape), source, target))
-            for group in ("segments", "slices", "verdicts")
-            for item in wire.get(group, ())
-            for entry in item.get("evidence", ())
-            if entry.get("mask")
-        )
+        evidence = tuple(_evidence(wire, source, target))
     except (AttributeError, KeyError, TypeError, ValueError):
         raise ServerError("A segment in the answer is damaged; nothing was added.") from None
     bookmarks = tuple(bookmarksOf(wire.get("slices", ()), source))
@@ -77,6 +71,18 @@ def _segment(item: Mapping[str, Any], source: Grid, target: Grid) -> FoundSegmen
         tags["RadFind.ReportedSizesMm"] = json.dumps(finding["sizes_mm"])
     mask = moved(Wire.unpackMask(item["mask"], source.shape), source, target)
     return FoundSegment(str(item["name"]), mask, (red, green, blue), str(item["terminology"]), tags)
+
+
+def _evidence(wire: Mapping[str, Any], source: Grid, target: Grid) -> Iterator[tuple[str, Mask]]:
+    """What was looked at; many slices rest on the same mask, which is given once."""
+    seen = set()
+    for group in ("segments", "slices", "verdicts"):
+        for item in wire.get(group, ()):
+            for entry in item.get("evidence", ()):
+                mask = entry.get("mask")
+                if mask and (key := (tuple(mask["start"]), tuple(mask["shape"]), mask["bits"])) not in seen:
+                    seen.add(key)
+                    yield str(entry["text"]), moved(Wire.unpackMask(mask, source.shape), source, target)
 
 
 def _said(wire: Mapping[str, Any]) -> Sequence[str]:

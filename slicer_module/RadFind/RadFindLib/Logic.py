@@ -14,6 +14,7 @@ from .Answers import Answer, answerOf
 from .Cancellation import Cancellation
 from .Client import Client, ServerInfo
 from .Errors import RadFindError
+from .Geometry import Mask
 from .Jobs import FAILED, Job, Jobs
 from .Labelmaps import maskOf, ownMask
 from .Parameter import Parameter
@@ -63,6 +64,7 @@ class Logic:
         self._askConsent = askConsent
         self._writer = SegmentWriter(scene)
         self.history = History(scene, self._writer)
+        self._evidence: dict[str, tuple[Any, Sequence[tuple[str, Mask]]]] = {}
         self._clients: dict[tuple[Address, str, str], Client] = {}
         self._observers = [
             scene.AddObserver(slicer.vtkMRMLScene.StartCloseEvent, lambda *_: self._onClose()),
@@ -204,9 +206,10 @@ class Logic:
         def done(answer: Answer) -> None:
             self._checkStillThere(volume, snapshot, needed)
             place(answer)
-            node = Overlay.showEvidence(self.scene, self._writer, volume, answer.evidence)
-            if node is not None:
-                node.GetDisplayNode().SetVisibility(self.parameter.flag("ShowEvidence"))
+            Overlay.removeEvidence(self.scene, volume)
+            self._evidence[volume.GetID()] = (volume, answer.evidence)
+            if self.parameter.flag("ShowEvidence"):
+                self.showEvidence(True)
             if answer.said:
                 self.said.emit("\n".join(answer.said))
 
@@ -233,6 +236,15 @@ class Logic:
         if agreed:
             self.settings.setConsent(url, True)
         return agreed
+
+    def showEvidence(self, visible: bool) -> None:
+        """Show or hide what the engine looked at; the overlay is made when it is first shown."""
+        self.parameter.setFlag("ShowEvidence", visible)
+        if visible:
+            for volume, evidence in self._evidence.values():
+                if volume.GetScene() is self.scene and not Overlay.overlaysOf(self.scene, volume):
+                    Overlay.makeEvidence(self.scene, self._writer, volume, evidence)
+        Overlay.setVisible(self.scene, visible)
 
     # --- visual prompts
 
@@ -353,3 +365,4 @@ class Logic:
     def _onClose(self) -> None:
         self.jobs.cancelAll()
         self.history.clear()
+        self._evidence.clear()

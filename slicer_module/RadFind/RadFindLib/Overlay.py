@@ -14,11 +14,14 @@ _COLOR = (1.0, 0.8, 0.2)
 MAX_MASKS = 50
 
 
-def showEvidence(scene: Any, writer: SegmentWriter, volume: Any, evidence: Sequence[tuple[str, Mask]]) -> Any:
-    """Replace the overlay of a volume by new evidence; None without any."""
-    for node in overlays(scene):
-        if node.GetAttribute(_TAG) == volume.GetID():
-            scene.RemoveNode(node)
+def removeEvidence(scene: Any, volume: Any) -> None:
+    """Drop the overlay of a volume."""
+    for node in overlaysOf(scene, volume):
+        scene.RemoveNode(node)
+
+
+def makeEvidence(scene: Any, writer: SegmentWriter, volume: Any, evidence: Sequence[tuple[str, Mask]]) -> Any:
+    """An overlay of a volume's evidence; None without any."""
     seen = [(text, mask) for text, mask in evidence if mask.voxels.any()][:MAX_MASKS]
     if not seen:
         return None
@@ -38,6 +41,10 @@ def overlays(scene: Any) -> list[Any]:
     count = scene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode")
     nodes = [scene.GetNthNodeByClass(number, "vtkMRMLSegmentationNode") for number in range(count)]
     return [node for node in nodes if node.GetAttribute(_TAG)]
+
+
+def overlaysOf(scene: Any, volume: Any) -> list[Any]:
+    return [node for node in overlays(scene) if node.GetAttribute(_TAG) == volume.GetID()]
 
 
 def setVisible(scene: Any, visible: bool) -> None:

@@ -12,7 +12,6 @@ from .Errors import RadFindError
 from .Export import FORMATS, SPACES
 from .Jobs import WORKING, Job
 from .Logic import Logic
-from .Overlay import setVisible
 from .PromptWatch import PromptWatch
 from .ResultViews import fillBookmarks, fillTable, fillVerdicts
 from .Tables import Table
@@ -407,8 +406,8 @@ class Widget:
             self.logic.jumpToVerdict(self._verdicts[row], self._verdictVolume)
 
     def _toggleEvidence(self, on: bool) -> None:
-        self.logic.parameter.setFlag("ShowEvidence", bool(on))
-        setVisible(self.logic.scene, bool(on))
+        if not self._filling:
+            self.logic.showEvidence(bool(on))
 
     # --- measures and export
 
