@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from radfind.engines.api import Context
+from radfind.engines.builtin.boxes import bounding_box
 from radfind.engines.builtin.field import LungField
-from radfind.engines.builtin.grid import dilate
+from radfind.engines.builtin.grid import Mask, depth, dilate
 from radfind.engines.builtin.lesion import Lesion
 from radfind.engines.builtin.pleura import find_pneumothoraces
 from radfind.engines.builtin.spread import blurred, onto_working_grid, opened, pieces, spread_lesion
@@ -34,9 +35,10 @@ def find_opacities(field: LungField, context: Context) -> list[Lesion]:
     found = []
     for piece in pieces(dense, field.step, 3.0):
         volume = float(piece.sum()) * field.step**3 / 1000.0
-        lesion = spread_lesion(
-            field, piece, "consolidation", float(np.clip((volume - 3.0) / 20.0, 0.0, 1.0)), (-500.0, 300.0)
-        )
+        score = float(np.clip((volume - 3.0) / 20.0, 0.0, 1.0)) * _bulk(piece, field.step)
+        if score < 0.2:
+            continue
+        lesion = spread_lesion(field, piece, "consolidation", score, (-500.0, 300.0))
         if lesion is not None:
             found.append(lesion)
     context.step(0.6, "ground glass")
@@ -50,6 +52,16 @@ def find_opacities(field: LungField, context: Context) -> list[Lesion]:
         if lesion is not None:
             found.append(lesion)
     return sorted(found, key=lambda item: -item.score)
+
+
+def _bulk(piece: Mask, step: float) -> float:
+    """0 for a thin sheet, 1 for a piece nearly half as thick as long.
+
+    The blurred cap of the diaphragm's dome and dependent atelectasis are sheets.
+    """
+    thick = 2.0 * float(depth(piece, (step, step, step)).max())
+    sides = [part.stop - part.start for part in bounding_box(piece)]
+    return float(np.clip((thick / (max(sides) * step) - 0.28) / 0.15, 0.0, 1.0))
 
 
 def find_emphysema(field: LungField, context: Context) -> list[Lesion]:
