@@ -21,6 +21,7 @@ def load_monailabel(settings: Settings) -> tuple[Any, Any]:
     os.environ["MONAI_LABEL_APP_DIR"] = str(APP_FOLDER)
     os.environ["MONAI_LABEL_STUDIES"] = settings.studies
     os.environ["MONAI_LABEL_SESSION_PATH"] = str(settings.state / "sessions")
+    os.environ.setdefault("MONAI_LABEL_DICOMWEB_CACHE_PATH", str(settings.state / "archive"))
     os.environ["MONAI_LABEL_AUTH_ENABLE"] = "false"  # the gateway knows who asks
     os.environ.setdefault("MONAI_LABEL_TRACKING_ENABLED", "false")
     from monailabel.app import app

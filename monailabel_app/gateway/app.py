@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import shutil
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from starlette.middleware.cors import CORSMiddleware
@@ -41,6 +42,8 @@ def create(settings: Settings, backend: Backend) -> ASGIApp:
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Any) -> AsyncIterator[None]:
+        # Reading images and labels waits for disks: more threads than Python's default for two processors.
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(32, thread_name_prefix="radfind-io"))
         server.board.restore()
         backend.start()
         expiring = asyncio.create_task(_expire(server.board))

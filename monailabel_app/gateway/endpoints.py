@@ -83,8 +83,9 @@ async def infer(request: Request) -> Response:
         if job.error is not None:
             raise job.error
         assert job.result is not None
-        result, job.result = job.result, None
-        return reply(result, output)
+        answer = reply(job.result, output)
+        job.result = None  # the answer removes its file when it is sent
+        return answer
     finally:
         server.board.forget(job)
 

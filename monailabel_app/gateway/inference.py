@@ -12,6 +12,7 @@ from typing import Any
 
 from monailabel_app.gateway import checks
 from monailabel_app.gateway.backend import Backend
+from monailabel_app.gateway.dicom_seg import labelmap_as_seg
 from monailabel_app.gateway.errors import Refusal
 from monailabel_app.gateway.forms import Form, Upload
 from monailabel_app.gateway.jobs import Result
@@ -35,6 +36,7 @@ class Inference:
         save_as: the tag to save the result under, if asked.
         uploads: (kind, file) of what came with the request; still to be decoded in the sandbox.
         engine, device: what it will occupy.
+        as_seg: turn the labelmap into a DICOM SEG.
     """
 
     model: str
@@ -45,6 +47,7 @@ class Inference:
     uploads: tuple[tuple[str, Path], ...] = ()
     engine: str = ""
     device: str = "cpu"
+    as_seg: bool = False
 
 
 def prepare(backend: Backend, model: str, query: Mapping[str, str], form: Form) -> Inference:
@@ -76,17 +79,19 @@ def prepare(backend: Backend, model: str, query: Mapping[str, str], form: Form) 
         image = ""
     else:
         checks.checked_image_id(image, backend.datastore.list_images())
-        request["image"] = backend.datastore.get_image_uri(image)
         if params.get("save_label"):
             save_as = checks.checked_id(str(params.get("label_tag", "original")), "label tag")
     request["save_label"] = False
     label = form.file("label")
     if label is not None:
-        file = _label(backend, image, label)
+        file = named(label, LABEL_EXTENSIONS, "label")
+        if file.suffix == ".bin" and not image:
+            raise Refusal(400, "A label of bare voxels (.bin) needs the image it belongs to: give image=ID.")
         request["label"] = str(file)
         uploads.append(("label", file))
     engine, device = lane(model, params)
-    return Inference(model, task, request, image, save_as, tuple(uploads), engine, device)
+    as_seg = query.get("output") == "dicom_seg"
+    return Inference(model, task, request, image, save_as, tuple(uploads), engine, device, as_seg)
 
 
 def run(backend: Backend, inference: Inference, context: Context, keep_in: Path | None) -> Result:
@@ -99,16 +104,41 @@ def run(backend: Backend, inference: Inference, context: Context, keep_in: Path 
         whatever the task raises.
     """
     context.step(0.0, "starting")
-    file, params = inference.task({**inference.request, "context": context})
+    request = dict(inference.request)
+    if inference.image:
+        request["image"] = backend.datastore.get_image_uri(inference.image)  # may fetch it from an archive
+    if str(request.get("label", "")).endswith(".bin"):
+        request["label"] = _voxels_as_image(request["image"], Path(request["label"]))
+    file, params = inference.task({**request, "context": context})
     result = Result(dict(params or {}))
     if file and Path(file).is_file():
         result.file, result.name = Path(file), Path(file).name
-        if inference.save_as is not None:
-            info = {"model": inference.model, "params": result.params}
-            backend.datastore.save_label(inference.image, str(file), inference.save_as, info)
-        if keep_in is not None:
-            result.file = Path(shutil.move(file, keep_in / f"{uuid.uuid4().hex}{''.join(Path(file).suffixes)}"))
+        try:
+            if inference.save_as is not None:
+                info = {"model": inference.model, "params": result.params}
+                backend.datastore.save_label(inference.image, str(file), inference.save_as, info)
+            if inference.as_seg:
+                _replace(result, labelmap_as_seg(result.file, Path(request["image"]), result.params))
+            if keep_in is not None:
+                kept = keep_in / f"{uuid.uuid4().hex}{''.join(result.file.suffixes)}"
+                result.file = Path(shutil.move(result.file, kept))
+        except BaseException:
+            result.discard()
+            raise
     return result
+
+
+def _replace(result: Result, file: Path) -> None:
+    result.discard()
+    result.file, result.name = file, "segmentation.dcm"
+
+
+def _voxels_as_image(image: str, voxels: Path) -> str:
+    """OHIF sends scribbles as bare voxels in the image's own grid."""
+    from monailabel.datastore.utils.convert import binary_to_image
+
+    converted = Path(binary_to_image(image, str(voxels)))
+    return str(converted.rename(voxels.with_name("label.nii.gz")))
 
 
 def named(upload: Upload, extensions: tuple[str, ...], what: str, *, anonymous: bool = False) -> Path:
@@ -135,16 +165,3 @@ def _session(backend: Backend, session_id: str) -> dict[str, Any]:
     if session is None:
         raise Refusal(404, "There is no such session. Create one with PUT /session/.")
     return {"image": session.image, "session": session.to_json()}
-
-
-def _label(backend: Backend, image: str, upload: Upload) -> Path:
-    file = named(upload, LABEL_EXTENSIONS, "label")
-    if file.suffix != ".bin":
-        return file
-    # OHIF sends scribbles as bare voxels in the image's own grid.
-    if not image:
-        raise Refusal(400, "A label of bare voxels (.bin) needs the image it belongs to: give image=ID.")
-    from monailabel.datastore.utils.convert import binary_to_image
-
-    converted = Path(binary_to_image(backend.datastore.get_image_uri(image), str(file)))
-    return converted.rename(file.with_name("label.nii.gz"))

@@ -6,6 +6,9 @@ from typing import Any
 
 _ASKS = {
     "radfind_segment": "segment",
+    "radfind_deepgrow": "segment",
+    "radfind_deepedit": "segment",
+    "radfind_scribbles": "segment",
     "radfind_rank": "rank",
     "radfind_bookmarks": "rank",
     "radfind_verify": "verify",

@@ -55,6 +55,8 @@ def reply(result: Result, output: str, *, keep: bool = False) -> Response:
     elif output in ("image", "dicom_seg"):
         if result.file is None:
             raise Refusal(404, "This model returns no file; ask for output=json.")
+        if output == "dicom_seg" and not result.name.endswith(".dcm"):
+            raise Refusal(409, "The job was not asked for a DICOM SEG; submit it with output=dicom_seg.")
         response = FileResponse(result.file, media_type=_mime(result.name), filename=result.name)
     elif result.file is None:
         response = PlainJSON(result.params)
@@ -64,7 +66,7 @@ def reply(result: Result, output: str, *, keep: bool = False) -> Response:
 
 
 def _mime(name: str) -> str:
-    return mimetypes.guess_type(name)[0] or "application/octet-stream"
+    return "application/dicom" if name.endswith(".dcm") else mimetypes.guess_type(name)[0] or "application/octet-stream"
 
 
 def _multipart(result: Result) -> Response:

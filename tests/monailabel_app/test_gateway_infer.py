@@ -36,6 +36,7 @@ def test_outputs(tmp_path: Path) -> None:
         assert post(server.url, "plain").json() == {"answer": "yes"}
         assert post(server.url, "plain", output="image").status_code == 404
         assert post(server.url, output="banana").status_code == 422
+        assert "needs a DICOM series" in post(server.url, output="dicom_seg").json()["detail"]
         assert not leftovers(server.state)
 
 
