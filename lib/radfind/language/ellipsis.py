@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 from radfind.language.concepts import Concept
 from radfind.language.lexicon import Lexicon, Match
+from radfind.language.sizes import Size
 from radfind.language.text import Piece
 
 
@@ -102,6 +103,32 @@ def mentions(folded: str, sentence: Piece, matches: Sequence[Match], lexicon: Le
             Mention(lexicon.get(id), mention.start, mention.stop) for mention in found if mention.concept.id != id
         ]
     return sorted(_spread(folded, sentence, named, matches, lexicon), key=lambda mention: (mention.start, mention.stop))
+
+
+# A lymph node of less than 10 mm in its short axis is normal (RECIST 1.1, Eisenhauer et al., Eur J Cancer 2009).
+_NORMAL_NODE_MM = 10.0
+
+
+def measured_nodes(matches: Sequence[Match], sizes: Sequence[Size], lexicon: Lexicon) -> list[Mention]:
+    """Lymph nodes that only their size tells to be enlarged: "lymph nodes, the largest 17 mm".
+
+    Arguments:
+        matches: the lexicon's matches in a sentence that names no finding.
+        sizes: its sizes.
+        lexicon: where the matches come from.
+    """
+    enlarged = [
+        size
+        for size in sizes
+        if size.role == "lesion"
+        and (min(size.mm) >= _NORMAL_NODE_MM if size.mm else size.range_mm and size.range_mm[1] > _NORMAL_NODE_MM)
+    ]
+    nodes = [m for m in matches if m.concept.kind == "anatomy" and lexicon.is_a(m.concept, "lymph_node")]
+    if not enlarged or not nodes:
+        return []
+    node = nodes[0]
+    concept = _enlarged_name(node.concept, lexicon) or lexicon.get("lymphadenopathy")
+    return [Mention(concept, node.span.start, node.span.stop)]
 
 
 def _only_likens(folded: str, mention: Mention, named: Sequence[Mention]) -> bool:

@@ -11,7 +11,7 @@ from radfind.language import attach
 from radfind.language.attach import Claim, lesions
 from radfind.language.attributes import find_attributes, find_counts
 from radfind.language.concepts import Concept
-from radfind.language.ellipsis import Mention, mentions
+from radfind.language.ellipsis import Mention, measured_nodes, mentions
 from radfind.language.findings import Finding, ImageReference, Reading, Span
 from radfind.language.lexicon import Lexicon, Match, default_lexicon
 from radfind.language.places import PlaceWord, find_place_words, place_of
@@ -133,6 +133,7 @@ class _Reader:
         references = self._references_in(sentence)
         named = mentions(folded, sentence, matches, self.lexicon)
         sizes = find_sizes(folded, sentence.start, sentence.stop)
+        named = named or measured_nodes(matches, sizes, self.lexicon)
         attributes = find_attributes(folded, sentence.start, sentence.stop)
         organs = [match for match in matches if match.concept.kind == "anatomy"]
         words = find_place_words(folded, sentence.start, sentence.stop, organs, self.lexicon)
