@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from radfind.cli import admin, ask, hand_on, inspect, models, run
+from radfind.cli import admin, ask, assess, hand_on, inspect, models, run
 
 app = typer.Typer(
     name="radfind",
@@ -20,6 +20,7 @@ app = typer.Typer(
 ask.register(app)
 inspect.register(app)
 hand_on.register(app)
+assess.register(app)
 models.register(app)
 run.register(app)
 admin.register(app)
