@@ -90,6 +90,19 @@ def test_segment_undo_redo_accept(shown: Panel) -> None:
     assert not shown.ui.undoButton.isEnabled() and segmentation.GetSegmentation().GetNumberOfSegments() == 1
 
 
+def test_what_was_not_found_stands_below_what_was(shown: Panel) -> None:
+    shown.server.answer["not_found"] = ["left pneumothorax"]
+    shown.ui.textEdit.setPlainText("nodule; left pneumothorax")
+    shown.click("segmentButton")
+    shown.idle()
+    assert shown.ui.messageLabel.text() == "Outlined: nodule 1.\nNot found: left pneumothorax."
+    shown.server.answer["segments"] = []
+    shown.server.answer["not_found"] = []
+    shown.click("segmentButton")
+    shown.idle()
+    assert shown.ui.messageLabel.text() == "Nothing was found."
+
+
 def test_rank_fills_the_list_with_pictures_and_jumps(shown: Panel) -> None:
     shown.ranked()
     first = shown.ui.bookmarkList.item(0)

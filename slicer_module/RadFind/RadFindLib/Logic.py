@@ -205,13 +205,15 @@ class Logic:
 
         def done(answer: Answer) -> None:
             self._checkStillThere(volume, snapshot, needed)
+            empty = not (answer.segments or answer.bookmarks or answer.verdicts)
+            said = answer.said or (("Nothing was found.",) if empty else ())
+            if said:
+                self.said.emit("\n".join(said))
             place(answer)
             Overlay.removeEvidence(self.scene, volume)
             self._evidence[volume.GetID()] = (volume, answer.evidence)
             if self.parameter.flag("ShowEvidence"):
                 self.showEvidence(True)
-            if answer.said:
-                self.said.emit("\n".join(answer.said))
 
         return self.jobs.start(title, work, self._done(done))
 

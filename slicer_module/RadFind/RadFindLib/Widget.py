@@ -57,6 +57,7 @@ class Widget:
         self._verdicts: list[VerdictRow] = []
         self._verdictVolume: Any = None
         self._filling = False
+        self._notes = ""
         self._watch = PromptWatch()
         self._shortcuts: list[Any] = []
         for name in _COMBOS:
@@ -93,7 +94,7 @@ class Widget:
         logic = self.logic
         logic.jobs.changed.connect(self._showJobs)
         logic.failed.connect(lambda text: self._tell(text, True))
-        logic.said.connect(lambda text: self._tell(text, False))
+        logic.said.connect(self._onSaid)
         logic.connected.connect(self._onConnected)
         logic.segmented.connect(self._onSegmented)
         logic.ranked.connect(self._onRanked)
@@ -333,11 +334,21 @@ class Widget:
         self.ui.messageLabel.setText(text)
         self.ui.messageLabel.setStyleSheet("color: #c0392b;" if wrong else "")
 
+    def _onSaid(self, text: str) -> None:
+        self._notes = text
+        self._tell(text, False)
+
+    def _tellResult(self, sentence: str) -> None:
+        """What an answer brought, and below it what the server said about it."""
+        self._tell(f"{sentence}\n{self._notes}".strip(), False)
+        self._notes = ""
+
     def _showJobs(self, job: Job | None = None) -> None:
         running = self.logic.jobs.running
         self.ui.progressBar.setVisible(bool(running))
         self.ui.cancelButton.setEnabled(bool(running))
         if running:
+            self._notes = ""
             newest = running[-1]
             more = f" (and {len(running) - 1} more)" if len(running) > 1 else ""
             self.ui.progressBar.setValue(int(newest.fraction * 100))
@@ -365,7 +376,7 @@ class Widget:
         self._filling = False
         self._fillSegments()
         names = [segmentation.GetSegmentation().GetSegment(identifier).GetName() for identifier in ids]
-        self._tell("Outlined: " + ", ".join(names) + ".", False)
+        self._tellResult("Outlined: " + ", ".join(names) + ".")
 
     def _onRanked(self, node: Any) -> None:
         self._filling = True
@@ -373,7 +384,7 @@ class Widget:
         self._filling = False
         self._showBookmarks()
         self.ui.resultTabs.setCurrentIndex(0)
-        self._tell(f"{node.GetNumberOfControlPoints()} slices, best first. N and P walk through them.", False)
+        self._tellResult(f"{node.GetNumberOfControlPoints()} slices, best first. N and P walk through them.")
         self.ui.bookmarkList.setCurrentRow(0)
         self.ui.bookmarkList.setFocus()
 
@@ -398,7 +409,7 @@ class Widget:
         fillVerdicts(self.ui.verdictTable, rows)
         self.ui.resultTabs.setCurrentIndex(1)
         counts = ", ".join(f"{sum(r.answer == a for r in rows)} {a}" for a in ("yes", "no", "maybe"))
-        self._tell(f"{len(rows)} statements: {counts}. Click a line to see where.", False)
+        self._tellResult(f"{len(rows)} statements: {counts}. Click a line to see where.")
 
     def _jumpToVerdict(self) -> None:
         row = self.ui.verdictTable.currentRow()
