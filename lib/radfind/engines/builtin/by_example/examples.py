@@ -16,7 +16,9 @@ from radfind.engines.builtin.by_example.registration import Carried, Registratio
 from radfind.engines.builtin.interactive.patch import Patch
 from radfind.engines.builtin.interactive.scribbles import refine_mask
 from radfind.errors import PromptError
+from radfind.language.lexicon import default_lexicon
 from radfind.prompts import ExemplarPrompt
+from radfind.refine.cleaning import clean, recipe_for
 from radfind.results import Evidence, Segment, Segmentation
 from radfind.volume import Volume
 
@@ -102,14 +104,18 @@ def _fused(
     mask = _on_volume(np.asarray(votes, np.float32), voters[0][0].fixed, volume)
     if not mask.any():
         return None, f"'{name}': no match: nothing is left of the structure on this scan's grid."
-    mask = _refined(volume, mask)
+    concept = default_lexicon().lookup(name)
+    mask = clean(_refined(volume, mask), volume.geometry.spacing, recipe_for(concept))
     slices = np.flatnonzero(mask.any(axis=(1, 2)))
     sources = ", ".join(dict.fromkeys(case.volume.name or "unnamed" for case in cases))
     text = f"{name} by example from {len(voters)} of {len(cases)} case(s) ({sources}), likeness {best:.2f}"
     evidence = Evidence(
         text=text, mask=mask, slices=(int(slices[0]), int(slices[-1])), values={"likeness": best, "cases": len(voters)}
     )
-    return Segment(name=name, mask=mask, score=min(1.0, best), prompt=f"example: {name}", evidence=(evidence,)), text
+    color = concept.color if concept else (230, 180, 60)
+    return Segment(
+        name, mask, concept=concept, color=color, score=min(1.0, best), prompt=f"example: {name}", evidence=(evidence,)
+    ), text
 
 
 def _on_volume(chance: npt.NDArray[np.float32], grid: sitk.Image, volume: Volume) -> npt.NDArray[np.bool_]:
