@@ -21,6 +21,7 @@ from radfind.exports.dicom_common import (
     source_datasets,
     source_order,
 )
+from radfind.exports.dicom_seg_frames import fill
 from radfind.measure.quantities import Code, require_segments
 from radfind.results import Segment, Segmentation
 from radfind.volume import Volume
@@ -41,7 +42,7 @@ def segmentation_object(segmentation: Segmentation, volume: Volume, *, series_nu
         InputError: there is no voxel to write, or the grids differ.
         NotSupportedError: the volume does not come from a DICOM series.
     """
-    import highdicom as hd
+    from pydicom.sequence import Sequence
 
     if not segmentation.geometry.same_grid(volume.geometry):
         raise InputError("The segmentation lies on another grid than the volume; export it with its own scan.")
@@ -49,17 +50,31 @@ def segmentation_object(segmentation: Segmentation, volume: Volume, *, series_nu
     segments = [segment for segment in segmentation.segments if segment.mask.any()]
     sources = source_datasets(volume)
     order = source_order(volume)
-    frames: npt.NDArray[np.uint8] = np.stack([segment.mask for segment in segments], axis=-1)[order].view(np.uint8)
+    used = [n for n, k in enumerate(order) if any(segment.mask[k].any() for segment in segments)]
+    descriptions = [
+        _description(segment, number, segmentation.engine) for number, segment in enumerate(segments, start=1)
+    ]
+    dataset = _frame_of_one(volume, sources, used, descriptions[0], series_number)
+    dataset.SegmentSequence = Sequence(descriptions)
+    finished(dataset, volume)
+    fill(dataset, segments, volume.geometry)
+    return dataset
+
+
+def _frame_of_one(volume: Volume, sources: list[Dataset], used: list[int], first: Any, series_number: int) -> Any:
+    """highdicom's SEG of one segment that fills every used slice: all but the frames of the others is in it."""
+    import highdicom as hd
+
+    shape = (len(sources), *volume.geometry.shape[1:]) if len(sources) > 1 else volume.geometry.shape
+    frames: npt.NDArray[np.uint8] = np.zeros(shape, np.uint8)
+    frames[used] = 1
     if len(sources) > 1:  # slices that hold nothing need not be passed through at all
-        used = np.flatnonzero(frames.any(axis=(1, 2, 3)))
-        frames, sources = frames[used], [sources[k] for k in used]
-    dataset = hd.seg.Segmentation(
+        frames, sources = frames[used], [sources[n] for n in used]
+    return hd.seg.Segmentation(
         source_images=sources,
         pixel_array=frames,
         segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
-        segment_descriptions=[
-            _description(segment, number, segmentation.engine) for number, segment in enumerate(segments, start=1)
-        ],
+        segment_descriptions=[first],
         series_instance_uid=hd.UID(),
         series_number=series_number,
         sop_instance_uid=hd.UID(),
@@ -70,7 +85,6 @@ def segmentation_object(segmentation: Segmentation, volume: Volume, *, series_nu
         coding_schemes=coding_schemes(),
         **equipment(),
     )
-    return finished(dataset, volume)
 
 
 def write_seg(segmentation: Segmentation, volume: Volume, path: str | Path) -> Path:
