@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,8 @@ def _run(settings: Settings) -> None:
     from monailabel_app.gateway.backend import Backend
     from monailabel_app.gateway.http_protocol import GuardedH11
 
+    # An engine on a thread of this process may hold the interpreter for one interval: answers should not wait for it.
+    sys.setswitchinterval(0.001)
     failures: list[BaseException] = []
 
     def stop(error: BaseException) -> None:

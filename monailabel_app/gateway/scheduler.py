@@ -80,9 +80,9 @@ class Scheduler:
         return sum(engine in (None, job.engine) for queue in self._waiting.values() for job, _ in queue)
 
     def lanes(self) -> list[dict[str, Any]]:
-        """For each engine or device in use: name, places, running, waiting."""
+        """For each engine or device that can be full: name, places, running, waiting."""
         names = {job.engine for queue in self._waiting.values() for job, _ in queue}
-        names |= set(self._busy) | set(self._slots)
+        names |= (set(self._busy) - {"cpu"}) | set(self._slots)
         return [
             {"name": n, "places": self._places(n), "running": self._busy[n], "waiting": self.waiting(n)}
             for n in sorted(names)
