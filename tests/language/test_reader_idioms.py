@@ -135,3 +135,35 @@ def test_a_pleural_tag_describes_its_nodule(text: str) -> None:
     first, second = read(text).findings
     assert "pleural_tag" in first.attributes
     assert second.concept.id == "pleural_tag"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            "Bilateral pleural effusion is seen. It measures 25 mm on the right and 18 mm on the left.",
+            [("right", (25.0,)), ("left", (18.0,))],
+        ),
+        (
+            "Hypodense lesions of 25 mm in the left kidney and 40 mm in the right kidney (cyst?).",
+            [("left", (25.0,)), ("right", (40.0,))],
+        ),
+        ("Right 12 mm and left 8 mm pleural effusion.", [("right", (12.0,)), ("left", (8.0,))]),
+        ("左肾25mm囊肿，右肾40mm囊肿。", [("left", (25.0,)), ("right", (40.0,))]),
+    ],
+)
+def test_each_size_at_its_place(text: str, expected: list[tuple[str, tuple[float, ...]]]) -> None:
+    findings = read(text).findings
+    assert [(f.place.side, f.sizes_mm) for f in findings if f.concept.id == findings[-1].concept.id] == expected
+
+
+def test_a_rim_has_no_diameter() -> None:
+    nodule, rim = read("A nodule with 7 mm diameter rim calcification.").findings
+    assert (nodule.sizes_mm, rim.sizes_mm) == ((7.0,), ())
+
+
+def test_a_segment_number_is_no_size() -> None:
+    assert [f.sizes_mm for f in read("Hepatic cysts of 12 mm in segment 6 and 9 mm in segment 2.").findings] == [
+        (12.0,),
+        (9.0,),
+    ]

@@ -36,6 +36,7 @@ class Claim:
     multiple: bool = False
     references: list[ImageReference] = dataclasses.field(default_factory=list)
     past: bool = False
+    anchor: int | None = None  # where the finding whose sizes these are is named, if they were taken over
 
     @property
     def describes(self) -> bool:
@@ -218,6 +219,7 @@ _SIZE_BREAK = re.compile(
 )
 _MEASURED_ORGAN = re.compile(r"(?:'s)?\s?(?:[a-z-]+ ){0,2}(?:length|size|measures|is|was)|(?:长)")
 _ORGAN_WIDTH = re.compile(r"(?:'s)?\s?(?:[a-z-]+ ){0,2}(?:diameter|calib[a-z]+|width)|(?:直径|宽|内径|管径)")
+_DIAMETER = re.compile(r"\s?(?:in\s)?diameter\b")
 _MEASURE_OF = re.compile(r"(?:diameter|calib[a-z]+|width|length|size)s? of (?:the )?\Z")
 
 
@@ -259,6 +261,10 @@ def attach_sizes(folded: str, claims: Sequence[Claim], sizes: Sequence[Size], or
         if size.role != "lesion":
             continue
         claim = following(folded, claims, size.stop, _SIZE_BREAK)
+        whose = host(claims, size.start - 1)
+        if claim is not None and claim.describes and whose is not None and not whose.describes:
+            # "nodule with 7 mm diameter rim calcification": nobody gives the diameter of a rim
+            claim = whose if _DIAMETER.match(folded, size.stop) else claim
         if claim is None:
             before = host([c for c in claims if c.start <= size.start], size.start)
             nearest = max((c.stop for c in claims if c.start <= size.start), default=-1)
@@ -364,7 +370,7 @@ def share_with_brackets(folded: str, claims: Sequence[Claim]) -> None:
         if not re.search(r"\(\s*(?:[a-z-]+\s)?\Z", folded[max(0, claim.start - 14) : claim.start]):
             continue
         if not claim.sizes:
-            claim.sizes = list(earlier.sizes)
+            claim.sizes, claim.anchor = list(earlier.sizes), earlier.start
         if not sided(claim.words):
             claim.words = sorted({*earlier.words, *claim.words}, key=lambda word: (word.start, word.stop))
 
@@ -382,26 +388,32 @@ def lesions(claim: Claim, folded: str) -> list[tuple[list[PlaceWord], list[Size]
     are counted ("two nodules of 5 and 8 mm").
     """
     whole = [(claim.words, claim.sizes)]
+    start = claim.start if claim.anchor is None else claim.anchor
     exact = sorted((size for size in claim.sizes if size.mm), key=lambda size: size.start)
-    close = claim.start - 60  # "4.5 cm thick effusion on the right and 4 cm on the left"
+    if len(exact) > 1 and exact[-1].stop <= start and claim.presence != "absent":
+        # "in the right lobe 5 mm and in the left lobe 7 mm nodules"
+        edges = [0, *(size.stop for size in exact)]
+        fronted = [[w for w in claim.words if a <= w.start < size.start] for a, size in zip(edges, exact, strict=False)]
+        return [(group, [size]) for group, size in zip(fronted, exact, strict=True)] if all(fronted) else whole
+    close = start - 60  # "4.5 cm thick effusion on the right and 4 cm on the left"
     behind = [size for size in exact if size.start >= close]
     if claim.presence == "absent" or len(behind) < 2 or len(behind) != len(exact):
         return whole
-    between = folded[claim.start : behind[-1].start]
-    shared = [word for word in claim.words if word.start < claim.start]
-    later = [word for word in claim.words if word.start >= claim.start]
+    between = folded[start : behind[-1].start]
+    shared = [word for word in claim.words if word.start < start]
+    later = [word for word in claim.words if word.start >= start]
     # one list only when nothing but the first size stands before the name
-    if any(size.start < claim.start for size in behind[1:]):
+    if any(size.start < start for size in behind[1:]):
         return whole
     first_size, last_size = behind[0], behind[-1]
     if later and any(first_size.stop <= word.start < last_size.start for word in later):
-        size_first = not any(claim.start <= word.start < first_size.start for word in later)
+        size_first = not any(start <= word.start < first_size.start for word in later)
         groups = []
         for index, size in enumerate(behind):
             if size_first:
                 low, high = size.start, behind[index + 1].start if index + 1 < len(behind) else 10**9
             else:
-                low, high = (behind[index - 1].start if index else claim.start), size.start
+                low, high = (behind[index - 1].start if index else start), size.start
             groups.append([word for word in later if low <= word.start < high])
         for index in range(len(groups) - 2, -1, -1) if size_first else ():
             groups[index] = groups[index] or groups[index + 1]  # "10 mm and 6.7 mm in the left upper lobe"

@@ -309,6 +309,11 @@ class _Reader:
         words = [word for word in words if not any(_overlaps(word.start, word.stop, r.span) for r in references)]
         if not (lesion or said or references or words):
             return False
+        told = Claim(finding.concept, sentence.start, sentence.start, sentence, finding.presence, words, lesion)
+        parts = lesions(told, self.folded)
+        if len(parts) > 1 and not finding.sizes_mm:
+            self._go_on_apart(index, parts)
+            return True
         place = finding.place
         if words and not place.sites and place.side is None:
             place = place_of(words, self.folded, self.lexicon)
@@ -325,6 +330,19 @@ class _Reader:
             references=(*finding.references, *references),
         )
         return True
+
+    def _go_on_apart(self, index: int, parts: Sequence[tuple[list[PlaceWord], list[Size]]]) -> None:
+        """ "Effusions are seen. They measure 25 mm on the right and 18 mm on the left": one finding each."""
+        finding = self.findings[index]
+        apart = []
+        for words, sizes in parts:
+            place = place_of(words, self.folded, self.lexicon)
+            place = dataclasses.replace(place, sites=place.sites or finding.place.sites)
+            mm = max((size.mm for size in sizes if size.mm), default=())
+            apart.append(dataclasses.replace(finding, place=place, sizes_mm=mm, count=None, multiple=False))
+        self.findings[index : index + 1] = apart
+        self.places[index : index + 1] = [list(words) for words, _ in parts]
+        self.last = tuple(range(self.last[0], len(self.findings)))
 
     def _only_anatomy(self, sentence: Piece, organs: Sequence[Match]) -> bool:
         rest = list(self.folded[sentence.start : sentence.stop])

@@ -24,7 +24,8 @@ _UNIT = r"(?:mm|cm|millimet(?:er|re)s?|centimet(?:er|re)s?|毫米|厘米|公分)
 _TIMES = r"\s?(?:x|\*|by|乘)\s?"
 _TO = r"\s?(?:-|to|and|至|到)\s?"
 _LENGTH = re.compile(
-    rf"(?<![0-9a-z.,])(?P<first>{_NUMBER})(?:[- ]?(?P<unit1>{_UNIT}))?"
+    # not the number of a segment: "12 mm in segment 6 and 9 mm in segment 2"
+    rf"(?<![0-9a-z.,])(?!(?<=segment )[0-9]{{1,2}}\s?(?:and|to|,))(?P<first>{_NUMBER})(?:[- ]?(?P<unit1>{_UNIT}))?"
     rf"(?:(?P<times>{_TIMES}{_NUMBER}(?:[- ]?{_UNIT})?(?:{_TIMES}{_NUMBER}(?:[- ]?{_UNIT})?)?)"
     rf"|(?P<to>{_TO})(?P<second>{_NUMBER}))?"
     rf"(?:[- ]?(?P<unit>{_UNIT}))?"

@@ -38,7 +38,8 @@ def without_vague(claims: Sequence[Claim], lexicon: Lexicon) -> list[Claim]:
             kept.append(claim)
             continue
         special = min(better, key=lambda other: abs(other.start - claim.start))
-        special.sizes = special.sizes or claim.sizes
+        if not special.sizes:
+            special.sizes, special.anchor = claim.sizes, claim.start
         special.words = special.words or claim.words
         special.references = special.references or claim.references
         special.count = special.count or claim.count

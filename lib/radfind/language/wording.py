@@ -7,12 +7,12 @@ import re
 from radfind.language.normal import is_chinese
 
 GOES_ON = re.compile(
-    r"\s*(?:-\s*)?(?:however,? )?(?:(?:on|in) the (?:left|right),? it\b|the (?:[a-z-]+ ){0,2}(?:diameter"
+    r"\s*(?:-\s*)?(?:however,? )?(?:(?:on|in) the (?:left|right),? (?:it\b|[0-9])|the (?:[a-z-]+ ){0,2}(?:diameter"
     r"|dimension|size|thickness) (?!of)|it|its|this|these|they|their|the (?:lesion|nodule|mass"
     r"|largest|larger|biggest|former|latter|one|described)|largest|measur|size|dimension|diameter"
     r"|margin|border"
     r"|approximately|about|with|showing|located|see |\(|series|ser\b|se\b|image|ima?g?\b|[0-9]"
-    r"|其|该|此|大者|较大|最大|大小|直径|长径|边界|边缘|形态|密度|约|位于|内|序列|图|见于|第|伴)"
+    r"|[左右]侧[^,。;]{0,4}[厚深宽][^,。;]{0,3}[0-9]|其|该|此|大者|较大|最大|大小|直径|长径|边界|边缘|形态|密度|约|位于|内|序列|图|见于|第|伴)"
 )
 # What such a sentence claims is where the finding before it was.
 REFERS_BACK = re.compile(
