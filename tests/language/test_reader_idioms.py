@@ -167,3 +167,17 @@ def test_a_segment_number_is_no_size() -> None:
         (12.0,),
         (9.0,),
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "id"),
+    [
+        ("A solid lesion of 25 mm in the right upper lobe.", "pulmonary_nodule"),
+        ("A solid lesion of 35 mm in the right upper lobe.", "pulmonary_mass"),
+        ("A solid lesion in the right upper lobe.", "lesion"),
+        ("右肺上叶25mm病变。", "pulmonary_nodule"),
+    ],
+)
+def test_thirty_millimetres_divide_nodule_and_mass(text: str, id: str) -> None:
+    (finding,) = read(text).findings
+    assert finding.concept.id == id

@@ -19,7 +19,7 @@ from radfind.language.references import references_in
 from radfind.language.scope import clauses, find_cues, presence_of
 from radfind.language.sections import split_sections
 from radfind.language.sizes import Size, find_sizes
-from radfind.language.special import specials, without_vague
+from radfind.language.special import measured_lesion, specials, without_vague
 from radfind.language.suggestions import suggestions
 from radfind.language.text import Piece, fold, sentences, span_of
 from radfind.language.wording import (
@@ -209,6 +209,7 @@ class _Reader:
             ranges = [size.range_mm for size in ranged if size.range_mm]
             several = sizes is not claim.sizes
             for concept in specials(claim.concept, place, claim.attributes, self.lexicon, self.about_chest):
+                concept = measured_lesion(concept, place, max(exact, default=()), claim.attributes, self.lexicon)
                 self.places.append(list(words))
                 self.findings.append(
                     Finding(

@@ -72,3 +72,17 @@ def specials(
             if texture in attributes and id in lexicon and (texture != "solid" or result.id != "nodule"):
                 return [lexicon.get(id)]
     return [result]
+
+
+# Above this a nodule of the lung is called a mass (Hansell et al., Fleischner Society glossary, Radiology 2008).
+_MASS_MM = 30.0
+
+
+def measured_lesion(
+    concept: Concept, place: Place, mm: tuple[float, ...], attributes: Sequence[str], lexicon: Lexicon
+) -> Concept:
+    """A measured lesion of the lung that the text calls nothing else: a nodule, or a mass by its size in mm."""
+    inside = any(lexicon.is_a(site, "lung") for site in place.sites)
+    if concept.id != "lesion" or not mm or not inside or "cystic" in attributes:
+        return concept
+    return lexicon.get("pulmonary_mass" if mm[0] > _MASS_MM else "pulmonary_nodule")
