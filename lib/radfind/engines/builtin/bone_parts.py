@@ -13,6 +13,7 @@ import cc3d
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
+from skimage.segmentation import watershed
 
 from radfind.engines.builtin.grid import Mask, Spacing, box_of, close, depth, dilate
 from radfind.engines.builtin.spine import Canal, find_canal
@@ -54,6 +55,8 @@ RECESS_MM = 40.0
 CREST_MM2 = 400.0
 # More of a slice than this is not bone: the scan is no CT in Hounsfield units, or shows a skull.
 MOST_BONE = 0.3
+# Within this of the head everything is marked: hip bone above, femur to below the trochanters.
+FEMUR_REACH_MM = 150.0
 MARROW_GAP_MM = 6.0
 EDGE_HU = (-50.0, 450.0)
 EDGE_SLOPE = 12.0
@@ -243,7 +246,10 @@ def _mark_femur(
     side: int,
 ) -> None:
     """Sure femur and sure hip bone around a femoral head."""
-    centre, radius = head
+    reach = [math.ceil(FEMUR_REACH_MM / s) for s in spacing]
+    part = tuple(slice(max(0, int(c) - n), int(c) + n + 1) for c, n in zip(head[0], reach, strict=True))
+    markers, solid = markers[part], solid[part]
+    centre, radius = head[0] - np.array([edge.start for edge in part]), head[1]
     up, back, out = (
         ((np.arange(n) - c) * s).reshape([-1 if a == axis else 1 for a in range(3)])
         for axis, (n, c, s) in enumerate(zip(solid.shape, centre, spacing, strict=True))
@@ -262,22 +268,21 @@ def _mark_femur(
     ramus = (out < -radius - 4.0) | ((up < -radius - 5.0) & (out < -22.0))
     hip = (roof | ischium | ramus) & ~femur
     half = out > -HEAD_OFFSET_MM[0]
-    markers[solid & half & hip & (markers == 0) & (distance < 150.0)] = HIP
+    markers[solid & half & hip & (markers == 0) & (distance < FEMUR_REACH_MM)] = HIP
     markers[solid & half & ~hip & (markers == HIP)] = 0
     markers[solid & half & femur] = FEMUR
 
 
 def _grow(markers: npt.NDArray[np.int16], solid: Mask, spacing: Spacing) -> npt.NDArray[np.uint8]:
-    """Markers grown through the skeleton to basins of its thickness (watershed; Lotufo & Falcao 2000)."""
+    """Markers grown through the skeleton to basins of its thickness (watershed; Beucher & Meyer 1993)."""
     out = np.zeros(solid.shape, dtype=np.uint8)
     box = box_of(markers, 1)
     if box is None:
         return out
     box = box_of(solid, 1) or box
-    relief = 200.0 - np.minimum(depth(solid[box], spacing), 25.0) * 6.0
-    seeds = np.where(solid[box], markers[box], -1).astype(np.int16)
-    grown = ndimage.watershed_ift(relief.astype(np.uint8), seeds, structure=np.ones((3, 3, 3)))
-    out[box] = np.where((grown > 0) & solid[box], grown, 0)
+    part = solid[box]
+    grown = watershed(-depth(part, spacing), markers[box], connectivity=3, mask=part)
+    out[box] = grown
     return out
 
 
