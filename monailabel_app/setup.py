@@ -13,7 +13,7 @@ from monailabel.tasks.activelearning.random import Random
 import radfind
 from monailabel_app.dicomweb import DicomWebDatastore
 from monailabel_app.gateway.settings import default_state
-from monailabel_app.strategies import First
+from monailabel_app.strategies import First, LeastExplained
 from monailabel_app.studies import StudiesDatastore
 from monailabel_app.tasks.bookmarks import BookmarksTask
 from monailabel_app.tasks.deepgrow import ClickTask
@@ -21,6 +21,7 @@ from monailabel_app.tasks.rank import RankTask
 from monailabel_app.tasks.scribbles import ScribblesTask
 from monailabel_app.tasks.segment import SegmentTask
 from monailabel_app.tasks.verify import VerifyTask
+from monailabel_app.taught import Taught
 from monailabel_app.volumes import VolumeCache
 from radfind.pacs import connect
 
@@ -50,7 +51,7 @@ def infers(store: Datastore) -> dict[str, InferTask]:
     """All tasks, over one shared cache of volumes."""
     volumes = VolumeCache()
     return {
-        "radfind_segment": SegmentTask(volumes),
+        "radfind_segment": SegmentTask(volumes, Taught(store, volumes)),
         "radfind_deepgrow": ClickTask(volumes, type="deepgrow"),
         "radfind_deepedit": ClickTask(volumes, type="deepedit"),
         "radfind_scribbles": ScribblesTask(volumes),
@@ -61,4 +62,4 @@ def infers(store: Datastore) -> dict[str, InferTask]:
 
 
 def strategies() -> dict[str, Strategy]:
-    return {"random": Random(), "first": First()}
+    return {"random": Random(), "first": First(), "least_explained": LeastExplained()}

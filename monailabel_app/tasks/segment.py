@@ -6,8 +6,9 @@ from typing import Any
 
 import radfind
 from monailabel_app.tasks.base import RadFindTask, context, option, result_file
+from monailabel_app.taught import Taught
 from monailabel_app.volumes import VolumeCache
-from radfind.errors import InputError
+from radfind.errors import InputError, NotSupportedError
 from radfind.imaging.writing import write_labelmap
 from radfind.prompts import Prompt, TextPrompt
 from radfind.protocol import prompts_from_wire, segmentation_to_wire, volume_to_wire
@@ -30,10 +31,14 @@ def prompts_of(volume: Volume, request: dict[str, Any]) -> list[Prompt]:
 class SegmentTask(RadFindTask):
     """What stock Slicer and OHIF run: ``text`` as an option, a labelmap with values 1..N and their names back.
 
+    A text that no engine can answer is answered from the annotators' saved labels where they show what it names; the
+    notes then say from which cases.
+
     When nothing is found the labelmap is empty and ``not_found`` says so: stock clients need a file.
     """
 
-    def __init__(self, volumes: VolumeCache) -> None:
+    def __init__(self, volumes: VolumeCache, taught: Taught | None = None) -> None:
+        self._taught = taught
         super().__init__(
             volumes,
             type="segmentation",
@@ -46,14 +51,28 @@ class SegmentTask(RadFindTask):
         if extension not in EXTENSIONS:
             raise InputError(f"The option 'result_extension' must be one of {', '.join(EXTENSIONS)}.")
         volume = self.volume(request)
-        segmentation = radfind.segment(
-            volume,
-            prompts_of(volume, request),
-            engine=option(request, "engine", "auto"),
-            context=context(request),
-        )
+        prompts = prompts_of(volume, request)
+        try:
+            segmentation = radfind.segment(
+                volume, prompts, engine=option(request, "engine", "auto"), context=context(request)
+            )
+        except NotSupportedError:
+            examples = self._examples(prompts, request)
+            if not examples:
+                raise
+            segmentation = radfind.segment(volume, examples, engine="auto", context=context(request))
         file = result_file(extension)
         write_labelmap(segmentation, file, volume, compress=option(request, "result_compress", True))
         wire = segmentation_to_wire(segmentation, masks=option(request, "masks", False))
         names = {entry["name"]: entry["label"] for entry in wire["segments"]}
         return str(file), {**wire, "label_names": names, "volume": volume_to_wire(volume)}
+
+    def _examples(self, prompts: list[Prompt], request: dict[str, Any]) -> list[Prompt]:
+        """What annotators taught about the concepts of the text, where ``auto`` is free to use it."""
+        if self._taught is None or option(request, "engine", "auto") != "auto":
+            return []
+        texts = [prompt.text for prompt in prompts if isinstance(prompt, TextPrompt)]
+        asked = {f.concept.id for text in texts for f in radfind.read(text).findings if f.presence != "absent"}
+        here = str(request.get("image", ""))
+        known = sorted(asked & self._taught.concepts())
+        return [example for concept in known for example in self._taught.examples(concept, not_from=here)]

@@ -11,7 +11,9 @@ from radfind.volume import Volume
 WORK_MM = 3.0
 """Registration works at this spacing: below it inner organs gain nothing (their borders move by more between cases)."""
 
-_COARSE_MM = 9.0
+COARSE_MM = 9.0
+"""Spacing of thumbnails: enough to see which part of the body a scan shows."""
+
 _BINS = 24
 _OVERLAP = 0.35
 """A shift must leave this share of the smaller scan over the other to count."""
@@ -73,19 +75,28 @@ def dependence(a: npt.NDArray, b: npt.NDArray) -> float:
 
 def best_shift(fixed: sitk.Image, moving: sitk.Image) -> tuple[float, float, float]:
     """The translation (LPS mm) of `moving` that makes it resemble `fixed` most: scans of different extent."""
-    a, b = shrunk(fixed, _COARSE_MM), shrunk(moving, _COARSE_MM)
+    return _aligned(fixed, moving)[0]
+
+
+def best_likeness(fixed: sitk.Image, moving: sitk.Image) -> float:
+    """How far `fixed` follows from `moving`, 0..1, where they lie best on one another."""
+    return max(0.0, _aligned(fixed, moving)[1])
+
+
+def _aligned(fixed: sitk.Image, moving: sitk.Image) -> tuple[tuple[float, float, float], float]:
+    a, b = shrunk(fixed, COARSE_MM), shrunk(moving, COARSE_MM)
     one, other = sitk.GetArrayFromImage(a), sitk.GetArrayFromImage(b)
     smaller = min(one.size * np.prod(a.GetSpacing()), other.size * np.prod(b.GetSpacing()))
     base = _middle(a) - _middle(b)
     reach = (_length(a) + _length(b)) / 2
     best, chosen = -1.0, base
-    for step in np.arange(-reach, reach + 1, _COARSE_MM):
+    for step in np.arange(-reach, reach + 1, COARSE_MM):
         for across in ((0, 0), (15, 0), (-15, 0), (0, 20), (0, -20)):
             shift = base + np.array([*across, step])
             value = _likeness(a, one, b, shift, float(smaller))
             if value > best:
                 best, chosen = value, shift
-    return float(chosen[0]), float(chosen[1]), float(chosen[2])
+    return (float(chosen[0]), float(chosen[1]), float(chosen[2])), best
 
 
 def _middle(image: sitk.Image) -> npt.NDArray[np.float64]:
