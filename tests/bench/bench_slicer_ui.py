@@ -49,7 +49,9 @@ def serve() -> None:
             for name, radius in (("large", 110.0), ("small", 8.0))
         ]
         volume = {"shape_kji": list(SHAPE), "affine_ijk_to_lps": np.diag([0.7, 0.7, 1.0, 1.0]).tolist()}
-        server.answer = {"version": 1, "segments": segments, "volume": volume, "engine": "bench"}
+        evidence = {"text": "a nodule", "center_kji": [150, 256, 256], "values": {}}
+        slices = [{"rank": n, "index": 140 + n, "score": 1.0 / n, "evidence": [evidence]} for n in range(1, 11)]
+        server.answer = {"version": 1, "segments": segments, "slices": slices, "volume": volume, "engine": "bench"}
         print(server.url, flush=True)
         sys.stdin.read()
 
@@ -109,11 +111,11 @@ def main() -> int:
         logic.history.apply = timed  # type: ignore[method-assign]
         panel.turn(500)
         worst = 0.0
-        for run in range(1, 4):
+        for run, button in enumerate((ui.segmentButton, ui.segmentButton, ui.rankButton, ui.rankButton), start=1):
             ticker = Ticker(qt)
             writing.clear()
             begin = time.perf_counter()
-            ui.segmentButton.click()
+            button.click()
             loop = qt.QEventLoop()
             ended = lambda job, loop=loop: None if logic.jobs.running else loop.quit()  # noqa: E731
             logic.jobs.changed.connect(ended)
@@ -126,7 +128,7 @@ def main() -> int:
             sent = "sent" if run == 1 else "known"
             size = voxels.nbytes / 1e6
             print(
-                f"run {run} (volume of {size:.0f} MB {sent}): {time.perf_counter() - begin:5.1f} s, "
+                f"run {run} ({button.text()}, volume of {size:.0f} MB {sent}): {time.perf_counter() - begin:5.1f} s, "
                 f"longest gap {gap:5.1f} ms, writing the segments {write_ms:6.1f} ms"
             )
         widget.cleanup()

@@ -26,7 +26,7 @@ from scene import Scene  # noqa: E402
 from workbench import Store  # noqa: E402
 
 from radfind.client import RadFindClient  # noqa: E402
-from radfind.phantom import LesionSpec, make_phantom, write_dicom  # noqa: E402
+from radfind.phantom import LesionSpec, Phantom, make_phantom  # noqa: E402
 
 PHRASE = "右肺上叶实性结节"
 REPORT = (
@@ -38,9 +38,8 @@ REPORT = (
 def main(folder: Path) -> None:
     with tempfile.TemporaryDirectory() as temporary:
         studies = Path(temporary) / "studies"
-        (studies / "series").mkdir(parents=True)
+        studies.mkdir()
         phantom = make_phantom(seed=4101, lesions=(LesionSpec("solid_nodule", "right", "upper", 16.0),))
-        write_dicom(phantom.volume, studies / "series")
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
@@ -48,15 +47,15 @@ def main(folder: Path) -> None:
         process = subprocess.Popen([*command, "--state", f"{temporary}/state"], stdout=subprocess.DEVNULL)
         try:
             RadFindClient(f"http://127.0.0.1:{port}").wait_until_ready(alive=lambda: process.poll() is None)
-            _pictures(folder, sorted((studies / "series").iterdir()), f"localhost:{port}")
+            _pictures(folder, phantom, f"localhost:{port}")
         finally:
             process.terminate()
             process.wait(timeout=30)
 
 
-def _pictures(folder: Path, files: list[Path], server: str) -> None:
+def _pictures(folder: Path, phantom: Phantom, server: str) -> None:
     mrml, settings = Scene(), Settings(Store())
-    volume = mrml.logics["Volumes"].AddArchetypeVolume(str(files[0]), "Phantom chest CT")
+    volume = mrml.volume(phantom.volume.array, phantom.volume.geometry.affine, "Phantom chest CT")
     volume.GetDisplayNode().SetAutoWindowLevel(False)
     volume.GetDisplayNode().SetWindowLevel(1400, -500)
     settings.server = server
@@ -75,7 +74,7 @@ def _pictures(folder: Path, files: list[Path], server: str) -> None:
         deadline = time.monotonic() + 180
         while logic.jobs.running and time.monotonic() < deadline:
             panel.turn()
-        panel.turn(200)
+        panel.turn(600)
 
     def shot(name: str) -> None:
         folder.mkdir(parents=True, exist_ok=True)

@@ -107,7 +107,7 @@ def test_rank_fills_the_list_with_pictures_and_jumps(shown: Panel) -> None:
     shown.ranked()
     first = shown.ui.bookmarkList.item(0)
     assert "slice 3" in first.text() and "0.91" in first.text() and "结节" in first.text()
-    assert not first.icon().isNull()
+    shown.until(lambda: not shown.ui.bookmarkList.item(1).icon().isNull() and not first.icon().isNull())
 
     def depth() -> float:
         return shown.mrml.views["Red"].GetSliceToRAS().GetElement(2, 3)

@@ -86,8 +86,8 @@ def _evidence(wire: Mapping[str, Any], source: Grid, target: Grid) -> Iterator[t
 
 
 def _said(wire: Mapping[str, Any]) -> Sequence[str]:
-    said = [f"Not found: {text}." for text in wire.get("not_found", ())]
-    said += [f"Not supported: {text}." for text in wire.get("not_supported", ())]
+    said = [f"Not found: {str(text).rstrip('.')}." for text in wire.get("not_found", ())]
+    said += [f"Not supported: {str(text).rstrip('.')}." for text in wire.get("not_supported", ())]
     return said + [str(note) for note in wire.get("notes", ())]
 
 

@@ -39,12 +39,18 @@ class Grid:
 
     def indices(self, lps: Any) -> np.ndarray:
         """Fractional (k, j, i) of LPS positions (..., 3)."""
-        ijk = (np.asarray(lps, np.float64) - self.toLPS[:3, 3]) @ np.linalg.inv(self.toLPS[:3, :3]).T
-        return ijk[..., ::-1]
+        return ((np.asarray(lps, np.float64) - self.toLPS[:3, 3]) @ self._inverse.T)[..., ::-1]
+
+    @property
+    def _inverse(self) -> np.ndarray:
+        """By cross products: LAPACK would wake a pool of threads for nine numbers, in the UI thread."""
+        a, b, c = self.toLPS[:3, :3].T
+        return np.stack([np.cross(b, c), np.cross(c, a), np.cross(a, b)]) / (a @ np.cross(b, c))
 
     @property
     def voxelMl(self) -> float:
-        return float(abs(np.linalg.det(self.toLPS[:3, :3]))) / 1000.0
+        a, b, c = self.toLPS[:3, :3].T
+        return float(abs(a @ np.cross(b, c))) / 1000.0
 
     @property
     def oblique(self) -> bool:

@@ -17,22 +17,28 @@ from .Verdicts import COLUMNS, VerdictRow
 _COLORS = {"yes": "#2e8b57", "no": "#c0392b", "maybe": "#b8860b"}
 
 
-def fillBookmarks(view: Any, node: Any, scene: Any) -> None:
-    """One line per bookmark: a thumbnail, the slice, the score, and the words it answers."""
+def fillBookmarks(view: Any, node: Any) -> None:
+    """One line per bookmark: the slice, the score, and the words it answers; `drawIcon` adds the thumbnails."""
     view.clear()
     view.setIconSize(qt.QSize(SIDE, SIDE))
-    for number, row in enumerate(readBookmarks(node) if node is not None else []):
+    for row in readBookmarks(node) if node is not None else []:
         words = ", ".join(str(word) for word in row["words"])
         item = qt.QListWidgetItem(f"{row['rank']}.  slice {row['index']}   score {row['score']:.2f}\n{words}")
         item.setToolTip(words)
-        volume = scene.GetNodeByID(node.GetNthControlPointAssociatedNodeID(number) or "")
-        if volume is not None and volume.GetImageData() is not None:
-            local = np.zeros(3)
-            node.GetNthControlPointPosition(number, local)
-            pixmap = qt.QPixmap()
-            pixmap.loadFromData(qt.QByteArray(thumbnail(volume, flipXY(local))))
-            item.setIcon(qt.QIcon(pixmap))
+        item.setSizeHint(qt.QSize(0, SIDE + 6))
         view.addItem(item)
+
+
+def drawIcon(view: Any, node: Any, number: int, scene: Any) -> None:
+    """The thumbnail of one bookmark, while its volume is there."""
+    volume = scene.GetNodeByID(node.GetNthControlPointAssociatedNodeID(number) or "")
+    if volume is None or volume.GetImageData() is None:
+        return
+    local = np.zeros(3)
+    node.GetNthControlPointPosition(number, local)
+    pixmap = qt.QPixmap()
+    pixmap.loadFromData(qt.QByteArray(thumbnail(volume, flipXY(local))))
+    view.item(number).setIcon(qt.QIcon(pixmap))
 
 
 def fillVerdicts(view: Any, rows: Sequence[VerdictRow]) -> None:

@@ -13,11 +13,12 @@ from .Export import FORMATS, SPACES
 from .Jobs import WORKING, Job
 from .Logic import Logic
 from .PromptWatch import PromptWatch
-from .ResultViews import fillBookmarks, fillTable, fillVerdicts
+from .ResultViews import drawIcon, fillBookmarks, fillTable, fillVerdicts
 from .Tables import Table
 from .Verdicts import VerdictRow
 
 POLL_MS = 30
+ICON_MS = 15
 SETTLE_MS = 400
 """A prompt that is still being dragged is not asked about."""
 _COMBOS = {
@@ -58,6 +59,7 @@ class Widget:
         self._verdictVolume: Any = None
         self._filling = False
         self._notes = ""
+        self._iconsDue: list[int] = []
         self._watch = PromptWatch()
         self._shortcuts: list[Any] = []
         for name in _COMBOS:
@@ -69,6 +71,7 @@ class Widget:
         self._connectWidgets(parent)
         self._timer = self._newTimer(parent, POLL_MS, logic.poll)
         self._timer.start()
+        self._icons = self._newTimer(parent, ICON_MS, self._drawNextIcon)
         self._settle = self._newTimer(parent, SETTLE_MS, self._askSettled)
         self._settle.setSingleShot(True)
         self.updateFromScene()
@@ -77,6 +80,7 @@ class Widget:
     def cleanup(self) -> None:
         """Stop timers, observers and jobs."""
         self._timer.stop()
+        self._icons.stop()
         self._settle.stop()
         self._watch.stop()
         self.logic.cleanup()
@@ -390,8 +394,21 @@ class Widget:
 
     def _showBookmarks(self) -> None:
         self._filling = True
-        fillBookmarks(self.ui.bookmarkList, self.logic.parameter.reference("Bookmarks"), self.logic.scene)
+        node = self.logic.parameter.reference("Bookmarks")
+        fillBookmarks(self.ui.bookmarkList, node)
+        self._iconsDue = list(range(node.GetNumberOfControlPoints())) if node is not None else []
+        self._icons.start()
         self._filling = False
+
+    def _drawNextIcon(self) -> None:
+        """One thumbnail per turn of the event loop."""
+        node = self.logic.parameter.reference("Bookmarks")
+        if not self._iconsDue or node is None:
+            self._icons.stop()
+            return
+        number = self._iconsDue.pop(0)
+        if number < node.GetNumberOfControlPoints():
+            drawIcon(self.ui.bookmarkList, node, number, self.logic.scene)
 
     def _jump(self, row: int) -> None:
         node = self.logic.parameter.reference("Bookmarks")
