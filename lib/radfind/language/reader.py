@@ -8,7 +8,8 @@ import re
 from collections.abc import Sequence
 
 from radfind.language import attach
-from radfind.language.attach import Claim, lesions
+from radfind.language.apart import lesions
+from radfind.language.attach import Claim
 from radfind.language.attributes import find_attributes, find_counts
 from radfind.language.concepts import Concept
 from radfind.language.ellipsis import Mention, measured_nodes, mentions
