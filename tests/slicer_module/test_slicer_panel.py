@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 
 pytest.importorskip("slicer", reason="slicer-core is not installed")
-pytest.importorskip("PySide6", reason="PySide6 is not installed")
+pytest.importorskip(
+    "PySide6.QtWidgets", reason="PySide6, or a system library it needs, is missing", exc_type=ImportError
+)
 
 import panel
 from loopback import Loopback

@@ -388,7 +388,9 @@ class Widget:
         self._filling = False
         self._showBookmarks()
         self.ui.resultTabs.setCurrentIndex(0)
-        self._tellResult(f"{node.GetNumberOfControlPoints()} slices, best first. N and P walk through them.")
+        count = node.GetNumberOfControlPoints()
+        walk = f"{count} slices, best first. N and P walk through them."
+        self._tellResult(walk if count > 1 else "One slice shows it.")
         self.ui.bookmarkList.setCurrentRow(0)
         self.ui.bookmarkList.setFocus()
 
