@@ -88,8 +88,6 @@ def test_organs_on_a_deformed_copy(shared_data: Callable[[str], Path]) -> None:
     assert np.mean(list(scores.values())) >= 0.9, scores
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(900)
 def test_a_scan_without_the_structure_is_no_match(shared_data: Callable[[str], Path]) -> None:
     pytest.importorskip("itk", reason="the examples extra is not installed")
     volume, labels, names = labelled(shared_data("abdomen-ct"), "ct.nii.gz")

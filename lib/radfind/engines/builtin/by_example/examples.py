@@ -25,6 +25,10 @@ from radfind.volume import Volume
 ALIKE = 0.15
 """Least likeness around the structure: unrelated regions reach 0.02 to 0.1 by chance, CT to MR of one patient 0.2."""
 
+_SHARP = 0.5
+"""At this likeness the registration is more exact than the edges: kidneys on a deformed copy fell from 0.97 to 0.94
+when drawn to edges, while a spleen brought from CT to MR (likeness 0.25) rose from 0.52 to 0.59."""
+
 KEPT = (0.3, 3.0)
 """How much smaller or larger a structure may become on its way; beyond this it ran out of the scan or tore."""
 
@@ -105,7 +109,9 @@ def _fused(
     if not mask.any():
         return None, f"'{name}': no match: nothing is left of the structure on this scan's grid."
     concept = default_lexicon().lookup(name)
-    mask = clean(_refined(volume, mask), volume.geometry.spacing, recipe_for(concept))
+    if best < _SHARP:
+        mask = _refined(volume, mask)
+    mask = clean(mask, volume.geometry.spacing, recipe_for(concept))
     slices = np.flatnonzero(mask.any(axis=(1, 2)))
     sources = ", ".join(dict.fromkeys(case.volume.name or "unnamed" for case in cases))
     text = f"{name} by example from {len(voters)} of {len(cases)} case(s) ({sources}), likeness {best:.2f}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import tempfile
+from functools import cached_property
 from typing import Any
 
 import edt
@@ -49,17 +50,18 @@ class Registration:
         self._itk = _itk()
         context.step(0.0, "aligning the example")
         self._source = source.oriented("LPS")
-        self.fixed, moving = working_image(target), working_image(source)
-        self.shift = best_shift(self.fixed, moving)
-        moving.SetOrigin(tuple(np.add(moving.GetOrigin(), self.shift).tolist()))
-        context.step(0.2, "registering the example")
-        self._transform, self._warped = None, None
+        self._cross = target.modality != source.modality
+        self.fixed, self._moving = working_image(target), working_image(source)
+        self.shift = best_shift(self.fixed, self._moving)
+        self._moving.SetOrigin(tuple(np.add(self._moving.GetOrigin(), self.shift).tolist()))
+
+    @cached_property
+    def _bent(self) -> tuple[Any, npt.NDArray[np.float32]] | None:
+        """The transform and the example's image through it; made when a structure first needs it."""
         try:
-            self._transform, self._warped = _elastix(
-                self._itk, self.fixed, moving, cross=target.modality != source.modality
-            )
+            return _elastix(self._itk, self.fixed, self._moving, cross=self._cross)
         except RuntimeError:  # elastix gives up when the images do not overlap any more
-            return
+            return None
 
     def carry(self, mask: npt.NDArray[np.bool_], source: Volume) -> Carried:
         """Bring a structure of the example (mask on its own grid) to the target."""
@@ -70,19 +72,21 @@ class Registration:
         size = float(sitk.GetArrayFromImage(label).sum() * np.prod(label.GetSpacing()))
         # The structure must lie over the target before anything is bent to fit.
         over = sitk.GetArrayFromImage(sitk.Resample(label, self.fixed, sitk.Transform(), sitk.sitkLinear, 0.0))
-        if self._transform is None or self._warped is None or over.sum() * cell < 0.2 * size:
+        bent = self._bent if over.sum() * cell >= 0.2 * size else None
+        if bent is None:
             return Carried(np.zeros(over.shape, np.float32), 0.0, 0.0)
+        transform, warped = bent
         with tempfile.TemporaryDirectory(prefix="radfind-") as folder:
             moved = self._itk.transformix_filter(
-                _to_itk(self._itk, label), self._transform, log_to_console=False, output_directory=folder
+                _to_itk(self._itk, label), transform, log_to_console=False, output_directory=folder
             )
             chance = np.clip(np.array(self._itk.array_view_from_image(moved)), 0.0, 1.0).astype(np.float32)
         inside = chance > 0.5
         if not inside.any():
             return Carried(chance, 0.0, 0.0)
         spacing = self.fixed.GetSpacing()[::-1]
-        near = (edt.edt(~inside, anisotropy=spacing, parallel=1) < _NEAR_MM) & (self._warped > -1.5)
-        likeness = dependence(sitk.GetArrayFromImage(self.fixed)[near], self._warped[near])
+        near = (edt.edt(~inside, anisotropy=spacing, parallel=1) < _NEAR_MM) & (warped > -1.5)
+        likeness = dependence(sitk.GetArrayFromImage(self.fixed)[near], warped[near])
         return Carried(chance, likeness, float(chance.sum()) * cell / max(size, 1e-9))
 
 
