@@ -387,7 +387,7 @@ def test_scene_close_cancels_and_leaves_nothing(bench: Bench) -> None:
     assert bench.logic.parameter.get("Engine") == "auto"  # a new parameter node takes over
 
 
-@pytest.mark.parametrize("which", ["volume", "segmentation", "changed"])
+@pytest.mark.parametrize("which", ["volume", "segmentation", "changed", "time point"])
 def test_nodes_that_vanish_or_change_during_a_job(bench: Bench, which: str) -> None:
     volume = bench.volume()
     segmentation = bench.mrml.scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "mine")
@@ -396,6 +396,10 @@ def test_nodes_that_vanish_or_change_during_a_job(bench: Bench, which: str) -> N
     job = bench.logic.segment(volume, "x", segmentation=segmentation)
     if which == "changed":
         volume.SetSpacing(3, 3, 3)
+    elif which == "time point":  # what a sequence browser does to its proxy volume
+        other = vtk.vtkImageData()
+        other.DeepCopy(volume.GetImageData())
+        volume.SetAndObserveImageData(other)
     else:
         bench.mrml.scene.RemoveNode(volume if which == "volume" else segmentation)
     bench.wait(job)

@@ -195,6 +195,7 @@ class Logic:
         if prepared is None:
             return None
         client, snapshot = prepared
+        voxels = volume.GetImageData().GetMTime()
         if not self._consented(client.url, snapshot):
             self.failed.emit("Nothing was sent: you did not agree.")
             return None
@@ -204,7 +205,7 @@ class Logic:
             return answerOf(wire, snapshot.grid, text)
 
         def done(answer: Answer) -> None:
-            self._checkStillThere(volume, snapshot, needed)
+            self._checkStillThere(volume, snapshot, voxels, needed)
             empty = not (answer.segments or answer.bookmarks or answer.verdicts)
             said = answer.said or (("Nothing was found.",) if empty else ())
             if said:
@@ -217,12 +218,17 @@ class Logic:
 
         return self.jobs.start(title, work, self._done(done))
 
-    def _checkStillThere(self, volume: Any, snapshot: Snapshot, needed: Sequence[Any]) -> None:
+    def _checkStillThere(self, volume: Any, snapshot: Snapshot, voxels: int, needed: Sequence[Any]) -> None:
         for node in (volume, *needed):
             if node is not None and node.GetScene() is not self.scene:
                 raise RadFindError(f"'{node.GetName()}' was removed while the server worked; nothing was added.")
-        same = Volumes.gridOf(volume)
-        if same.shape != snapshot.grid.shape or abs(same.toLPS - snapshot.grid.toLPS).max() > 1e-6:
+        same, image = Volumes.gridOf(volume), volume.GetImageData()
+        # Another time point of a sequence has other voxels on the same grid.
+        if (
+            image.GetMTime() != voxels
+            or same.shape != snapshot.grid.shape
+            or abs(same.toLPS - snapshot.grid.toLPS).max() > 1e-6
+        ):
             raise RadFindError(
                 f"'{volume.GetName()}' was changed while the server worked; nothing was added. Ask again."
             )
