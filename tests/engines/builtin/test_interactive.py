@@ -29,8 +29,14 @@ def dice(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def deepest(mask: np.ndarray, spacing: tuple[float, float, float]) -> tuple[tuple[float, float, float], float]:
-    depth = ndimage.distance_transform_edt(np.pad(mask, 1), sampling=spacing)[1:-1, 1:-1, 1:-1]
-    k, j, i = np.unravel_index(int(depth.argmax()), mask.shape)
+    """The voxel of a mask furthest from its edge, and how far that is."""
+    index = np.argwhere(mask)
+    if not len(index):
+        return (0.0, 0.0, 0.0), 0.0
+    low = index.min(axis=0)
+    crop = np.pad(mask[tuple(slice(a, b + 1) for a, b in zip(low, index.max(axis=0), strict=True))], 1)
+    depth = ndimage.distance_transform_edt(crop, sampling=spacing)
+    k, j, i = np.array(np.unravel_index(int(depth.argmax()), crop.shape)) - 1 + low
     return (float(k), float(j), float(i)), float(depth.max())
 
 
@@ -84,6 +90,8 @@ def test_one_click_and_three() -> None:
             (missed, a), (extra, b) = (
                 deepest(wrong, volume.geometry.spacing) for wrong in (truth & ~mask, mask & ~truth)
             )
+            if max(a, b) == 0:
+                break
             prompts.append(PointPrompt(missed if a >= b else extra, positive=a >= b))
         three.append(scored)
     assert np.median(one) >= 0.80
@@ -127,7 +135,7 @@ def test_scribbles_and_a_rough_mask() -> None:
     assert dice(ask(volume, fore, back).segments[0].mask, truth) >= 0.9
     rough = ball(truth.shape, (k + 1, j + 2, i - 2), 8.5, (1.5, 1.0, 1.0))
     refined = ask(volume, MaskPrompt(rough)).segments[0].mask
-    assert dice(refined, truth) > max(0.9, dice(rough, truth))
+    assert dice(refined, truth) > max(0.85, dice(rough, truth) + 0.1)
 
 
 def test_clicks_bind_and_the_rest_stays() -> None:

@@ -130,10 +130,12 @@ def _stretch(state: State, patch: Patch, click: Floats, surface: Surface, model:
     away = float(np.linalg.norm(offset))
     gap = _depth(~state.mask, patch, click)
     # Right at the edge an odd density is the edge's own blur and teaches nothing.
-    taught = gap > _EDGE_MM + 0.5 * max(patch.spacing) and model.membership(np.array([value]))[0] < _ALIKE
+    taught = None
+    if gap > _EDGE_MM + 0.5 * max(patch.spacing) and model.membership(np.array([value]))[0] < _ALIKE:
+        taught = _extended(patch, surface, model, value, away)
     axes = surface.axes
-    if taught:
-        model = _extended(patch, surface, model, value, away)
+    if taught is not None:
+        model = taught
         axes = axes * max(1.0, 1.05 * away)
     elif away > 1.6:
         axes = axes * away / 1.2
@@ -143,7 +145,7 @@ def _stretch(state: State, patch: Patch, click: Floats, surface: Surface, model:
     bounds = Bounds(np.minimum(low, bounds.high), bounds.high)
     new = fit(patch, surface.centre, axes, model, Bounds(bounds.low * scale, bounds.high * scale))
     mask = new.inside(patch)
-    if not taught:
+    if taught is None:
         mask &= _ball(patch, click, _SPEAKS * gap)
     radii = new.radii / scale
     kept = Surface(surface.centre, surface.axes, radii)
@@ -169,16 +171,17 @@ def _shrink(state: State, patch: Patch, click: Floats) -> State:
     return dataclasses.replace(state, mask=mask, surface=new, bounds=bounds)
 
 
-def _extended(patch: Patch, surface: Surface, model: Model, value: float, away: float) -> Model:
-    """The model with one density more: half-way between it and what lies further out."""
+def _extended(patch: Patch, surface: Surface, model: Model, value: float, away: float) -> Model | None:
+    """The model with one density more: half-way between it and what lies further out. None when what lies further
+    out looks alike: then the click says where, not what."""
     shell = surface.centre + sphere().directions[:, None] * surface.axes * (away * np.linspace(1.2, 1.8, 6))[:, None]
     around = patch.sample(patch.array, shell)
+    beyond = float(np.nanpercentile(around, 20 if value < model.low else 80))
+    if abs(value - beyond) < 3.0 * patch.noise or (beyond > value) == (value < model.low):
+        return None
     if value < model.low:
-        dark = float(np.nanpercentile(around, 20))
-        dark = min(dark, value - patch.noise)
-        return dataclasses.replace(model, low=(value + dark) / 2, low_width=(value - dark) / 8)
-    bright = max(float(np.nanpercentile(around, 80)), value + patch.noise)
-    return dataclasses.replace(model, high=(value + bright) / 2, high_width=(bright - value) / 8)
+        return dataclasses.replace(model, low=(value + beyond) / 2, low_width=(value - beyond) / 8)
+    return dataclasses.replace(model, high=(value + beyond) / 2, high_width=(beyond - value) / 8)
 
 
 def _obeying(state: State, patch: Patch) -> State:
