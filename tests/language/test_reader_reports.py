@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 import report_scores
 
-
 CASES = [
     pytest.param(
         half,

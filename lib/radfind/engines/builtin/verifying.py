@@ -19,6 +19,9 @@ SURE = 0.5
 
 DOUBTFUL = 0.3
 
+UNPROVEN = frozenset({"emphysema"})
+"""Concepts whose search misses too much for "not found" to mean "not there" (mild emphysema hides in the noise)."""
+
 SMALLEST_MM = 4.0
 """Below this a nodule may be missed, so that its absence proves nothing."""
 
@@ -97,6 +100,8 @@ def _judge_claim(
     if others:
         return _contradicted(finding, others, analysis, lexicon)
     asked = finding.concept.english
+    if finding.concept.id in UNPROVEN:
+        return Judgement("maybe", "not_found", 0.5, f"No {asked} was found, but the search misses mild {asked}.")
     if finding.sizes_mm and finding.sizes_mm[0] < SMALLEST_MM:
         return Judgement("maybe", "not_found", 0.5, f"No {asked} was found, but one this small may escape the search.")
     return Judgement("no", "not_found", 0.8, f"No {asked} was found {_where_searched(finding)}.")
@@ -164,6 +169,8 @@ def _judge_denial(finding: Finding, matches: Sequence[Match], analysis: Analysis
             f"Something that may be one: {seen}; the evidence is weak.",
             (doubtful[0],),
         )
+    if finding.concept.id in UNPROVEN:
+        return Judgement("maybe", "not_found", 0.5, f"No {asked} was found, but the search misses mild {asked}.")
     return Judgement("yes", "supported", 0.8, f"No {asked} was found {_where_searched(finding)}, as the text says.")
 
 
