@@ -10,20 +10,30 @@ STUDIES ?= $(OUTPUT)/studies
 
 export UV_COMPILE_BYTECODE := 1
 export UV_HTTP_TIMEOUT ?= 300
+# Two test workers on two cores: more threads each only get in one another's way.
+test slow coverage: export OMP_NUM_THREADS := 1
 
 .PHONY: demo test slow serve lint format bench coverage setup lock clean
 
 demo: $(READY)
 	$(BIN)/radfind demo --output "$(OUTPUT)" $(if $(DICOM),--dicom "$(DICOM)") $(if $(REPORT),--report "$(REPORT)")
 
+# Slicer's libraries and torch crash in one process, so the Slicer tests run by themselves.
+FAST := not slow and not gpu
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
+WITH_SLICER := tests/slicer_module tests/exports tests/imaging
+
 test: $(READY)
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(PYTEST) -m "$(FAST) and not slicer" --ignore=tests/slicer_module
+	$(PYTEST) -m "$(FAST) and slicer" $(WITH_SLICER)
 
 slow: $(READY)
 	$(BIN)/python -m pytest -m "slow and not gpu"
 
 coverage: $(READY)
-	$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term-missing:skip-covered --cov-fail-under=90
+	$(PYTEST) -m "$(FAST) and not slicer" --ignore=tests/slicer_module --cov
+	$(PYTEST) -m "$(FAST) and slicer" $(WITH_SLICER) \
+		--cov --cov-append --cov-report=term-missing:skip-covered --cov-fail-under=90
 
 serve: $(READY)
 	$(BIN)/radfind serve --studies "$(STUDIES)"

@@ -56,3 +56,10 @@ def _loopback_only() -> None:
         real(self, address)  # type: ignore[arg-type]
 
     socket.socket.connect = connect  # type: ignore[method-assign]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """All tests of the Slicer module load Slicer's libraries (see the marker ``slicer``)."""
+    for item in items:
+        if "slicer_module" in item.path.parts:
+            item.add_marker("slicer")

@@ -54,6 +54,7 @@ def test_slice_without_evidence_gets_its_middle_and_uid() -> None:
     assert json.loads(point["description"])["sop_instance_uid"] == "1.2.7"
 
 
+@pytest.mark.slicer
 def test_slicer_reads_what_was_written(tmp_path: Path) -> None:
     slicer = pytest.importorskip("slicer")
     s = sample()

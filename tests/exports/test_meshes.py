@@ -164,6 +164,7 @@ def test_what_cannot_be_written_is_refused(tmp_path: Path) -> None:
         write_models(models[:1], tmp_path / "absent" / "m.obj")
 
 
+@pytest.mark.slicer
 def test_mesh_and_segment_coincide_in_slicer(tmp_path: Path) -> None:
     """Slicer's own closed surface of the .seg.nrrd, and our STL brought to Slicer's RAS, are the same body."""
     slicer = pytest.importorskip("slicer", reason="slicer-core is not installed")

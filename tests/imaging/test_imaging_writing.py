@@ -116,6 +116,7 @@ def test_files_come_back_on_their_own_grid(tmp_path: Path, suffix: str, letters:
     assert np.array_equal(sitk.GetArrayFromImage(written) == 1, values > 0)
 
 
+@pytest.mark.slicer
 def slicer_segments(path: Path) -> dict[str, tuple[npt.NDArray, npt.NDArray, str, tuple[float, ...]]]:
     """Name to (mask, RAS affine, terminology, colour), as 3D Slicer's own code reads the file."""
     slicer = pytest.importorskip("slicer")
