@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import numpy.typing as npt
@@ -71,9 +72,10 @@ def find_blobs(field: LungField) -> list[Blob]:
     reach = min(_BORDER, values.shape[0] - 1)
     values = np.pad(values, ((reach, reach), (0, 0), (0, 0)), mode="reflect")
     inside = np.pad(inside, ((reach, reach), (0, 0), (0, 0)))
-    blobs = _scan(values, inside, field.step, _LEVELS)
-    hazy = _scan(without_thin(values, field.step), inside, field.step, _HAZY_LEVELS)
-    blobs += [dataclasses.replace(blob, hazy=True) for blob in hazy]
+    with ThreadPoolExecutor(2) as pool:  # the filters release Python's lock
+        plain = pool.submit(_scan, values, inside, field.step, _LEVELS)
+        thinned = pool.submit(lambda: _scan(without_thin(values, field.step), inside, field.step, _HAZY_LEVELS))
+        blobs = [*plain.result(), *(dataclasses.replace(blob, hazy=True) for blob in thinned.result())]
     offset = np.array([part.start for part in box], np.float64) - np.array([reach, 0.0, 0.0])
     moved = [dataclasses.replace(blob, position=_shifted(blob.position, offset)) for blob in blobs]
     return sorted(moved, key=lambda blob: -blob.dot)
