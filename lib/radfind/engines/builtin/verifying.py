@@ -69,9 +69,19 @@ def judge_statement(
     return judgement
 
 
+def _fitting(matches: Sequence[Match], least: float) -> list[Match]:
+    """The lesions that are what the text says and that the detector scores at least `least`, best first."""
+    return [m for m in matches if m.contradiction is None and m.agreement >= ENOUGH and m.lesion.score >= least]
+
+
 def supporting(matches: Sequence[Match]) -> list[Match]:
     """The lesions that count as found and are what the text says, best first."""
-    return [m for m in matches if m.contradiction is None and m.agreement >= ENOUGH and m.lesion.score >= SURE]
+    return _fitting(matches, SURE)
+
+
+def _may_be_missed(asked: str) -> Judgement:
+    """The answer for an `UNPROVEN` concept that was not found, claimed or denied."""
+    return Judgement("maybe", "not_found", 0.5, f"No {asked} was found, but the search misses mild {asked}.")
 
 
 def _judge_claim(
@@ -84,14 +94,13 @@ def _judge_claim(
     sure = supporting(matches)
     if sure:
         return _supported(finding, sure, analysis, lexicon)
-    fitting = [m for m in matches if m.contradiction is None and m.agreement >= ENOUGH]
     # A lesion nobody can doubt, where the text says and of the kind it says, outweighs a speck of the right size.
     only_size = [
         m for m in matches if m.lesion.score >= SURE and m.contradiction == "wrong_size" and m.lesion not in spoken_for
     ]
     if only_size and not finding.multiple:
         return _contradicted(finding, only_size, analysis, lexicon)
-    doubtful = [m for m in fitting if m.lesion.score >= DOUBTFUL]
+    doubtful = _fitting(matches, DOUBTFUL)
     if doubtful:
         best = doubtful[0]
         reason = f"Something that may be it: {words.sentence(analysis, best.lesion, lexicon)}; the evidence is weak."
@@ -101,7 +110,7 @@ def _judge_claim(
         return _contradicted(finding, others, analysis, lexicon)
     asked = finding.concept.english
     if finding.concept.id in UNPROVEN:
-        return Judgement("maybe", "not_found", 0.5, f"No {asked} was found, but the search misses mild {asked}.")
+        return _may_be_missed(asked)
     if finding.sizes_mm and finding.sizes_mm[0] < SMALLEST_MM:
         return Judgement("maybe", "not_found", 0.5, f"No {asked} was found, but one this small may escape the search.")
     return Judgement("no", "not_found", 0.8, f"No {asked} was found {_where_searched(finding)}.")
@@ -159,7 +168,7 @@ def _judge_denial(finding: Finding, matches: Sequence[Match], analysis: Analysis
         return Judgement(
             "no", "found_though_denied", confidence, f"The text denies it, but this was found: {seen}.", tuple(sure[:3])
         )
-    doubtful = [m for m in matches if m.contradiction is None and m.agreement >= ENOUGH and m.lesion.score >= DOUBTFUL]
+    doubtful = _fitting(matches, DOUBTFUL)
     if doubtful:
         seen = words.sentence(analysis, doubtful[0].lesion, lexicon)
         return Judgement(
@@ -170,7 +179,7 @@ def _judge_denial(finding: Finding, matches: Sequence[Match], analysis: Analysis
             (doubtful[0],),
         )
     if finding.concept.id in UNPROVEN:
-        return Judgement("maybe", "not_found", 0.5, f"No {asked} was found, but the search misses mild {asked}.")
+        return _may_be_missed(asked)
     return Judgement("yes", "supported", 0.8, f"No {asked} was found {_where_searched(finding)}, as the text says.")
 
 
