@@ -47,23 +47,21 @@ def as_json(evaluation: Evaluation) -> str:
 
 
 def as_html(evaluation: Evaluation) -> str:
-    """A page without outside parts: tables, a bar with its interval for each figure in 0..1, calibration plots."""
+    """A page without outside parts: for each task the engines side by side, with a bar and its interval for each
+    figure in 0..1, and for verdicts a confusion table and a calibration plot for each engine."""
     parts = []
-    for one in evaluation.summaries:
-        parts.append(f"<h2>{html.escape(one.engine)}: {html.escape(one.task)}</h2>")
-        parts.append(f"<p>{one.cases} cases, {one.failed} failed (counted as missed).</p><table>")
-        for name, figure in _figures(one).items():
-            bar = _bar(figure) if 0 <= figure.value <= 1 else ""
-            parts.append(f"<tr><td>{html.escape(name)}</td><td>{_cell(figure)}</td><td>{bar}</td></tr>")
+    for task in dict.fromkeys(one.task for one in evaluation.summaries):
+        group = [one for one in evaluation.summaries if one.task == task]
+        heads = "".join(
+            f"<th>{html.escape(one.engine)}<br><small>{one.cases} cases, {one.failed} failed</small></th>"
+            for one in group
+        )
+        parts.append(f"<h2>{html.escape(task)}</h2><table><tr><th></th>{heads}</tr>")
+        for name in dict.fromkeys(name for one in group for name in _figures(one)):
+            cells = "".join(f"<td>{_bar_cell(_figures(one).get(name))}</td>" for one in group)
+            parts.append(f"<tr><td>{html.escape(name)}</td>{cells}</tr>")
         parts.append("</table>")
-        if one.confusion:
-            answers = list(one.confusion)
-            parts.append(f"<table><tr><th>expected</th>{''.join(f'<th>answered {a}</th>' for a in answers)}</tr>")
-            for expected, given in one.confusion.items():
-                parts.append(f"<tr><th>{expected}</th>{''.join(f'<td>{given[a]}</td>' for a in answers)}</tr>")
-            parts.append("</table>")
-        if one.calibration:
-            parts.append(_calibration(one))
+        parts += [_answers(one) for one in group if one.confusion or one.calibration]
     errors = [one for one in evaluation.outcomes if one.error]
     if errors:
         parts.append("<h2>Failed</h2><ul>")
@@ -71,10 +69,21 @@ def as_html(evaluation: Evaluation) -> str:
         parts.append("</ul>")
     return (
         '<!doctype html><html lang="en"><meta charset="utf-8"><title>RadFind evaluation</title><style>'
-        "body{font:15px sans-serif;margin:2em auto;max-width:60em;color:#222}td,th{padding:.2em .8em;text-align:left}"
-        "table{border-collapse:collapse;margin:.5em 0}tr{border-bottom:1px solid #ddd}</style>"
-        "<h1>RadFind evaluation</h1><p>Means over cases with 95 % bootstrap intervals.</p>" + "".join(parts) + "</html>"
+        "body{font:15px sans-serif;margin:2em auto;max-width:60em;color:#222}td,th{padding:.3em .8em;text-align:left}"
+        "table{border-collapse:collapse;margin:.5em 0}tr{border-bottom:1px solid #ddd}small{font-weight:normal}"
+        "svg{display:block}</style><h1>RadFind evaluation</h1><p>Means over cases with 95 % bootstrap intervals. "
+        "A failed case counts as missed.</p>" + "".join(parts) + "</html>"
     )
+
+
+def _answers(one: Summary) -> str:
+    answers = list(one.confusion)
+    rows = "".join(
+        f"<tr><th>{expected}</th>{''.join(f'<td>{given[answer]}</td>' for answer in answers)}</tr>"
+        for expected, given in one.confusion.items()
+    )
+    table = f"<table><tr><th>expected</th>{''.join(f'<th>answered {a}</th>' for a in answers)}</tr>{rows}</table>"
+    return f"<h3>{html.escape(one.engine)}</h3>" + table + (_calibration(one) if one.calibration else "")
 
 
 def _figures(one: Summary) -> dict[str, Figure]:
@@ -90,6 +99,10 @@ def _cell(figure: Figure | None) -> str:
     if math.isnan(figure.low):
         return f"{figure.value:.3f}"
     return f"{figure.value:.3f} [{figure.low:.3f}, {figure.high:.3f}]"
+
+
+def _bar_cell(figure: Figure | None) -> str:
+    return _cell(figure) + (_bar(figure) if figure is not None and 0 <= figure.value <= 1 else "")
 
 
 def _bar(figure: Figure) -> str:
