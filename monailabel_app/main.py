@@ -10,10 +10,15 @@ class RadFindApp(MONAILabelApp):
         super().__init__(app_dir, studies, conf, name=setup.NAME, description=setup.DESCRIPTION, version=setup.VERSION)
 
     def init_infers(self):  # type: ignore[no-untyped-def]
-        return setup.infers(self.datastore())
+        self._process = setup.process(self.datastore())
+        return setup.infers(self.datastore(), self._process)
 
     def init_strategies(self):  # type: ignore[no-untyped-def]
         return setup.strategies()
 
     def init_datastore(self):  # type: ignore[no-untyped-def]
         return setup.datastore(self.studies)
+
+    def close(self):  # type: ignore[no-untyped-def]
+        """Ends the process of the tasks; the gateway calls it when it stops."""
+        self._process.close()

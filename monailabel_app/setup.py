@@ -15,9 +15,11 @@ from monailabel_app.dicomweb import DicomWebDatastore
 from monailabel_app.gateway.settings import default_state
 from monailabel_app.strategies import First, LeastExplained
 from monailabel_app.studies import StudiesDatastore
+from monailabel_app.task_process import HostedTask, TaskProcess
 from monailabel_app.tasks.bookmarks import BookmarksTask
 from monailabel_app.tasks.deepgrow import ClickTask
 from monailabel_app.tasks.rank import RankTask
+from monailabel_app.tasks.report import ReportTask
 from monailabel_app.tasks.scribbles import ScribblesTask
 from monailabel_app.tasks.segment import SegmentTask
 from monailabel_app.tasks.verify import VerifyTask
@@ -47,8 +49,8 @@ def datastore(studies: str) -> Datastore:
     return DicomWebDatastore(connect(studies, user=user, password=password), root)
 
 
-def infers(store: Datastore) -> dict[str, InferTask]:
-    """All tasks, over one shared cache of volumes."""
+def tasks(store: Datastore) -> dict[str, InferTask]:
+    """All tasks, over one shared cache of volumes. Made in the process that runs them (see `process`)."""
     volumes = VolumeCache()
     return {
         "radfind_segment": SegmentTask(volumes, Taught(store, volumes)),
@@ -58,7 +60,20 @@ def infers(store: Datastore) -> dict[str, InferTask]:
         "radfind_bookmarks": BookmarksTask(volumes),
         "radfind_rank": RankTask(volumes),
         "radfind_verify": VerifyTask(volumes),
+        "radfind_report": ReportTask(volumes, store),
     }
+
+
+def process(store: Datastore) -> TaskProcess:
+    """The process the tasks run in, started: it is ready when the rest of MONAI Label is."""
+    started = TaskProcess(store)
+    started.start()
+    return started
+
+
+def infers(store: Datastore, where: TaskProcess) -> dict[str, InferTask]:
+    """All tasks as MONAI Label sees them: described here, run there."""
+    return {name: HostedTask(name, task, where) for name, task in tasks(store).items()}
 
 
 def strategies() -> dict[str, Strategy]:

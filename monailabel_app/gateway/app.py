@@ -50,6 +50,7 @@ def create(settings: Settings, backend: Backend) -> ASGIApp:
         yield
         expiring.cancel()
         await server.scheduler.close()
+        await asyncio.to_thread(backend.close)
         await asyncio.to_thread(server.audit.close)
         server.journal.close()
 

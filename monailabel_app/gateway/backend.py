@@ -44,6 +44,12 @@ class Backend:
         """Wait for the loading to end, for tests and benches."""
         self._thread.join(seconds)
 
+    def close(self) -> None:
+        """End what the app started besides this process, when it has anything."""
+        close = getattr(self._instance, "close", None)
+        if close is not None:
+            close()
+
     def _run(self) -> None:
         try:
             self._application, self._instance = self._load()

@@ -89,7 +89,7 @@ def prepare(backend: Backend, model: str, query: Mapping[str, str], form: Form) 
             raise Refusal(400, "A label of bare voxels (.bin) needs the image it belongs to: give image=ID.")
         request["label"] = str(file)
         uploads.append(("label", file))
-    engine, device = lane(model, params)
+    engine, device = lane(model, task, params)
     as_seg = query.get("output") == "dicom_seg"
     return Inference(model, task, request, image, save_as, tuple(uploads), engine, device, as_seg)
 

@@ -23,6 +23,10 @@ class RadFindTask(InferTask):
     job queue) uses it to follow progress and to cancel.
     """
 
+    asks: str | None = None
+    """What its engine must be able to do ("segment", "rank", "verify"): so the gateway knows whose place a job takes.
+    None: whatever the engine asked for can do."""
+
     def __init__(self, volumes: VolumeCache, *, type: str, description: str, config: dict[str, Any]) -> None:
         options = {"engine": ["auto", *ENGINES], **config}
         super().__init__(type=type, labels=[], dimension=3, description=description, config=options)

@@ -14,6 +14,8 @@ from radfind.protocol import ranking_to_wire
 class BookmarksTask(RadFindTask):
     """Type "detection" with a ``.json`` file: stock Slicer loads it as a Markups point list."""
 
+    asks = "rank"
+
     def __init__(self, volumes: VolumeCache) -> None:
         super().__init__(
             volumes, type="detection", description="Bookmark the slices that show what a text says", config=OPTIONS

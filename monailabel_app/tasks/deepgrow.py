@@ -27,6 +27,8 @@ class ClickTask(RadFindTask):
         type: "deepgrow" or "deepedit": where stock clients show it. Both answer alike.
     """
 
+    asks = "segment"
+
     def __init__(self, volumes: VolumeCache, *, type: str) -> None:
         description = "Outline what is clicked (3-D, any modality, no training)"
         super().__init__(volumes, type=type, description=description, config={"result_compress": True})

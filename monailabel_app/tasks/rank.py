@@ -30,6 +30,8 @@ def rank_request(volume: Volume, request: dict[str, Any]) -> Ranking:
 class RankTask(RadFindTask):
     """Slices that show what ``text`` says, best first, with evidence (see `radfind.protocol.ranking_to_wire`)."""
 
+    asks = "rank"
+
     def __init__(self, volumes: VolumeCache) -> None:
         description = "Rank slices by a phrase or a report (JSON)"
         super().__init__(volumes, type="others", description=description, config={**OPTIONS, "masks": False})

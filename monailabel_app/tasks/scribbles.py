@@ -28,6 +28,8 @@ class ScribblesTask(RadFindTask):
     voxels outside ``roi`` are left out.
     """
 
+    asks = "segment"
+
     def __init__(self, volumes: VolumeCache) -> None:
         description = "Outline what is painted (random walker with priors)"
         super().__init__(volumes, type="scribbles", description=description, config={"result_compress": True})

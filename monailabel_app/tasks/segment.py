@@ -37,6 +37,8 @@ class SegmentTask(RadFindTask):
     When nothing is found the labelmap is empty and ``not_found`` says so: stock clients need a file.
     """
 
+    asks = "segment"
+
     def __init__(self, volumes: VolumeCache, taught: Taught | None = None) -> None:
         self._taught = taught
         super().__init__(

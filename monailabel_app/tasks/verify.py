@@ -13,6 +13,8 @@ from radfind.protocol import verdicts_to_wire, volume_to_wire
 class VerifyTask(RadFindTask):
     """Yes, no or maybe for each statement of ``text`` (see `radfind.protocol.verdicts_to_wire`)."""
 
+    asks = "verify"
+
     def __init__(self, volumes: VolumeCache) -> None:
         description = "Check the statements of a report against the scan (JSON)"
         super().__init__(volumes, type="others", description=description, config={"text": "", "masks": False})
