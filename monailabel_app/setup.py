@@ -19,7 +19,6 @@ from monailabel_app.task_process import HostedTask, TaskProcess
 from monailabel_app.tasks.bookmarks import BookmarksTask
 from monailabel_app.tasks.deepgrow import ClickTask
 from monailabel_app.tasks.rank import RankTask
-from monailabel_app.tasks.report import ReportTask
 from monailabel_app.tasks.scribbles import ScribblesTask
 from monailabel_app.tasks.segment import SegmentTask
 from monailabel_app.tasks.verify import VerifyTask
@@ -60,7 +59,6 @@ def tasks(store: Datastore) -> dict[str, InferTask]:
         "radfind_bookmarks": BookmarksTask(volumes),
         "radfind_rank": RankTask(volumes),
         "radfind_verify": VerifyTask(volumes),
-        "radfind_report": ReportTask(volumes, store),
     }
 
 
