@@ -19,10 +19,10 @@ from monailabel_app.task_process import HostedTask, TaskProcess
 from monailabel_app.tasks.bookmarks import BookmarksTask
 from monailabel_app.tasks.deepgrow import ClickTask
 from monailabel_app.tasks.rank import RankTask
+from monailabel_app.tasks.report import ReportTask
 from monailabel_app.tasks.scribbles import ScribblesTask
 from monailabel_app.tasks.segment import SegmentTask
 from monailabel_app.tasks.verify import VerifyTask
-from monailabel_app.taught import Taught
 from monailabel_app.volumes import VolumeCache
 from radfind.pacs import connect
 
@@ -52,13 +52,14 @@ def tasks(store: Datastore) -> dict[str, InferTask]:
     """All tasks, over one shared cache of volumes. Made in the process that runs them (see `process`)."""
     volumes = VolumeCache()
     return {
-        "radfind_segment": SegmentTask(volumes, Taught(store, volumes)),
+        "radfind_segment": SegmentTask(volumes, store),
         "radfind_deepgrow": ClickTask(volumes, type="deepgrow"),
         "radfind_deepedit": ClickTask(volumes, type="deepedit"),
         "radfind_scribbles": ScribblesTask(volumes),
         "radfind_bookmarks": BookmarksTask(volumes),
         "radfind_rank": RankTask(volumes),
         "radfind_verify": VerifyTask(volumes),
+        "radfind_report": ReportTask(volumes, store),
     }
 
 

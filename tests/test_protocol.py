@@ -12,8 +12,9 @@ from hypothesis.extra.numpy import arrays
 
 from radfind.errors import PromptError
 from radfind.language.concepts import Concept
-from radfind.prompts import BoxPrompt, MaskPrompt, PointPrompt, ScribblePrompt
+from radfind.prompts import BoxPrompt, ExemplarPrompt, MaskPrompt, PointPrompt, ScribblePrompt
 from radfind.protocol import (
+    WireExample,
     WireMask,
     prompts_from_wire,
     ranking_to_wire,
@@ -22,7 +23,7 @@ from radfind.protocol import (
     verdicts_to_wire,
 )
 from radfind.results import Evidence, RankedSlice, Ranking, Segment, Segmentation, Verdict
-from radfind.volume import Geometry
+from radfind.volume import Geometry, Volume
 from radfind.wire_results import ranking_from_wire, verdicts_from_wire
 
 SHAPE = (5, 6, 7)
@@ -103,11 +104,30 @@ def test_mask_prompt() -> None:
         ({"prompts": [{"type": "point", "position": [1, 2]}]}, "position"),
         ({"prompts": [{"type": "point", "position": [1, 2, "x"]}]}, "position"),
         ({"prompts": [{"type": "text", "text": "a", "extra": 1}]}, "extra"),
+        ({"prompts": [{"type": "example", "name": "a"}]}, "exactly one of image"),
+        ({"prompts": [{"type": "example", "name": "", "image": "a", "label_tag": "b"}]}, "name"),
     ],
 )
 def test_wrong_prompts_name_the_field(data: object, names: str) -> None:
     with pytest.raises(PromptError, match=names):
         prompts_from_wire(data, GEOMETRY)
+
+
+def test_examples_are_read_by_whoever_knows_the_images() -> None:
+    volume = Volume(np.zeros(SHAPE, np.int16), GEOMETRY)
+    mask = np.ones(SHAPE, bool)
+    item = {"type": "example", "name": "liver", "image": "a", "mask": WireMask.pack(mask).model_dump()}
+    asked = []
+
+    def reader(wire: WireExample) -> ExemplarPrompt:
+        asked.append(wire)
+        return ExemplarPrompt(volume, mask, wire.name)
+
+    (prompt,) = prompts_from_wire({"prompts": [item]}, GEOMETRY, reader)
+    assert isinstance(prompt, ExemplarPrompt)
+    assert (prompt.name, asked[0].image) == ("liver", "a")
+    with pytest.raises(PromptError, match="radfind_segment"):
+        prompts_from_wire({"prompts": [item]}, GEOMETRY)
 
 
 def test_results_survive_the_trip() -> None:

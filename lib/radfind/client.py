@@ -5,18 +5,21 @@ It speaks MONAI Label's contract (``POST /infer/{model}``), so it works with the
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from email.parser import BytesParser
 from email.policy import HTTP
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import httpx
 
 from radfind.errors import EngineError, InputError
+
+Uploads: TypeAlias = Sequence[tuple[str, Path]]
 
 
 class RadFindClient:
@@ -52,14 +55,18 @@ class RadFindClient:
         """Ids of the images the server has."""
         return list(self._checked(self._http.get("/datastore/", params={"output": "all"})).json()["objects"])
 
-    def ask(self, task: str, image: str, **params: Any) -> dict[str, Any]:
-        """Run a JSON task (``radfind_rank``, ``radfind_verify``) and return its reply."""
-        return dict(self._infer(task, image, "json", params).json())
+    def ask(self, task: str, image: str, *, uploads: Uploads = (), **params: Any) -> dict[str, Any]:
+        """Run a JSON task (``radfind_rank``, ``radfind_verify``) and return its reply.
 
-    def ask_file(self, task: str, image: str, target: Path, **params: Any) -> dict[str, Any]:
+        Arguments:
+            uploads: (form field, file) of files sent along, e.g. ("example_image", scan), ("example_label", labels).
+        """
+        return dict(self._infer(task, image, "json", params, uploads).json())
+
+    def ask_file(self, task: str, image: str, target: Path, *, uploads: Uploads = (), **params: Any) -> dict[str, Any]:
         """Run a task that returns a file (``radfind_segment``, ``radfind_bookmarks``), write it to `target`,
-        and return the JSON that came with it."""
-        response = self._infer(task, image, "all", params)
+        and return the JSON that came with it. `uploads` as in `ask`."""
+        response = self._infer(task, image, "all", params, uploads)
         head = f"Content-Type: {response.headers['content-type']}\r\n\r\n".encode()
         reply: dict[str, Any] = {}
         for part in BytesParser(policy=HTTP).parsebytes(head + response.content).iter_parts():
@@ -72,10 +79,12 @@ class RadFindClient:
                 target.write_bytes(body)
         return reply
 
-    def _infer(self, task: str, image: str, output: str, params: dict[str, Any]) -> httpx.Response:
+    def _infer(self, task: str, image: str, output: str, params: dict[str, Any], uploads: Uploads) -> httpx.Response:
         query = {"image": image, "output": output}
-        files = {"params": (None, json.dumps(params), "application/json")}
-        return self._checked(self._http.post(f"/infer/{task}", params=query, files=files))
+        parts: list[Any] = [("params", (None, json.dumps(params), "application/json"))]
+        with contextlib.ExitStack() as files:
+            parts += [(field, (path.name, files.enter_context(path.open("rb")))) for field, path in uploads]
+            return self._checked(self._http.post(f"/infer/{task}", params=query, files=parts))
 
     @staticmethod
     def _checked(response: httpx.Response) -> httpx.Response:

@@ -8,16 +8,26 @@ from __future__ import annotations
 
 import base64
 import zlib
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from radfind.errors import PromptError
+from radfind.errors import ImageError, PromptError
 from radfind.language.concepts import Concept
 from radfind.language.findings import Finding, Span
-from radfind.prompts import BoxPrompt, EverythingPrompt, MaskPrompt, PointPrompt, Prompt, ScribblePrompt, TextPrompt
+from radfind.prompts import (
+    BoxPrompt,
+    EverythingPrompt,
+    ExemplarPrompt,
+    MaskPrompt,
+    PointPrompt,
+    Prompt,
+    ScribblePrompt,
+    TextPrompt,
+)
 from radfind.results import Evidence, RankedSlice, Ranking, Segmentation, Verdict
 from radfind.volume import Geometry, Volume
 
@@ -26,6 +36,9 @@ VERSION = 1
 
 MAX_SCRIBBLE = 1_000_000
 """Most scribbled voxels taken in one request."""
+
+MAX_EXAMPLES = 8
+"""Most examples taken in one request: each costs a registration."""
 
 
 class Wire(BaseModel):
@@ -115,12 +128,64 @@ class WireMaskPrompt(Wire):
     mask: WireMask
 
 
+class WireGrid(Wire):
+    """The grid a mask lies on, in the names and conventions of a reply's ``volume``."""
+
+    shape_kji: tuple[int, int, int]
+    affine_ijk_to_lps: tuple[tuple[float, float, float, float], ...] = Field(min_length=4, max_length=4)
+
+    def geometry(self) -> Geometry:
+        """Raises PromptError: it is no grid."""
+        try:
+            return Geometry(self.shape_kji, np.array(self.affine_ijk_to_lps))
+        except ImageError as error:
+            raise PromptError(f"The grid of an example's mask is unusable: {error}") from error
+
+
+class WireExample(Wire):
+    """An annotated case: find what its mask shows on the image asked about, and call it `name`.
+
+    The example's image is one of: `image`, the id of an image the server has; `session`, the id of a session;
+    `image_file`, the number (from 0) of a file sent with the request as ``example_image``. What is shown on it is one
+    of: `mask`, on the image's own grid as the server describes it or on the same voxels in the order of `grid`;
+    `label_file`, the number of a file sent as ``example_label``; `label_tag`, the tag of the label saved with `image`.
+    `value` is the label value that counts in these two; without it every voxel above 0 does.
+    """
+
+    type: Literal["example"] = "example"
+    name: str = Field(min_length=1, max_length=200)
+    image: str | None = None
+    session: str | None = None
+    image_file: int | None = Field(None, ge=0)
+    mask: WireMask | None = None
+    grid: WireGrid | None = None
+    label_file: int | None = Field(None, ge=0)
+    label_tag: str | None = None
+    value: int | None = Field(None, ge=1)
+
+    @model_validator(mode="after")
+    def _one_of_each(self) -> WireExample:
+        if sum(part is not None for part in (self.image, self.session, self.image_file)) != 1:
+            raise ValueError("an example names its image by exactly one of image, session and image_file")
+        if sum(part is not None for part in (self.mask, self.label_file, self.label_tag)) != 1:
+            raise ValueError("an example shows the structure by exactly one of mask, label_file and label_tag")
+        if self.label_tag is not None and self.image is None:
+            raise ValueError("only an image the server has can have a saved label (label_tag)")
+        if self.grid is not None and self.mask is None:
+            raise ValueError("a grid belongs to a mask")
+        return self
+
+
 class WireEverything(Wire):
     type: Literal["everything"] = "everything"
 
 
+ExampleReader = Callable[[WireExample], ExemplarPrompt]
+"""Finds the image and the mask an example names."""
+
 WirePrompt = Annotated[
-    WireText | WirePoint | WireBox | WireScribble | WireMaskPrompt | WireEverything, Field(discriminator="type")
+    WireText | WirePoint | WireBox | WireScribble | WireMaskPrompt | WireExample | WireEverything,
+    Field(discriminator="type"),
 ]
 
 
@@ -134,14 +199,19 @@ class WirePrompts(Wire):
     def _known_version(self) -> WirePrompts:
         if self.version != VERSION:
             raise ValueError(f"this server speaks prompt version {VERSION}, not {self.version}")
+        if sum(isinstance(prompt, WireExample) for prompt in self.prompts) > MAX_EXAMPLES:
+            raise ValueError(f"at most {MAX_EXAMPLES} examples are taken in one request")
         return self
 
 
-def prompts_from_wire(data: Any, geometry: Geometry) -> list[Prompt]:
+def prompts_from_wire(data: Any, geometry: Geometry, example: ExampleReader | None = None) -> list[Prompt]:
     """Prompts for a volume from parsed JSON (a `WirePrompts` object).
 
+    Arguments:
+        example: reads examples; None where none can be given.
+
     Raises:
-        PromptError: naming the field that is wrong.
+        PromptError: naming the field that is wrong; and whatever `example` raises.
     """
     try:
         wire = WirePrompts.model_validate(data)
@@ -149,10 +219,10 @@ def prompts_from_wire(data: Any, geometry: Geometry) -> list[Prompt]:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "prompts"
         raise PromptError(f"The prompt field {where} is wrong: {first['msg']}.") from error
-    return [_prompt(item, geometry) for item in wire.prompts]
+    return [_prompt(item, geometry, example) for item in wire.prompts]
 
 
-def _prompt(item: WirePrompt, geometry: Geometry) -> Prompt:
+def _prompt(item: WirePrompt, geometry: Geometry, example: ExampleReader | None) -> Prompt:
     if isinstance(item, WireText):
         return TextPrompt(item.text)
     if isinstance(item, WirePoint):
@@ -169,6 +239,10 @@ def _prompt(item: WirePrompt, geometry: Geometry) -> Prompt:
         return ScribblePrompt(np.unique(np.rint(index).astype(np.int64), axis=0), item.positive)
     if isinstance(item, WireMaskPrompt):
         return MaskPrompt(item.mask.unpack(geometry.shape))
+    if isinstance(item, WireExample):
+        if example is None:
+            raise PromptError("Examples cannot be given here: send them to the task radfind_segment.")
+        return example(item)
     return EverythingPrompt()
 
 

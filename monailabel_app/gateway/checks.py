@@ -23,7 +23,8 @@ STRUCTURED_KEYS = frozenset({"prompts", "label_info"})
 """Objects checked by whoever reads them."""
 RESERVED_KEYS = frozenset(
     {
-        "bundle_path", "checkpoint", "conf", "config", "context", "datastore", "description", "file",
+        "bundle_path", "checkpoint", "conf", "config", "context", "datastore", "description", "example_images",
+        "example_labels", "example_sessions", "file",
         "filename", "files", "folder", "image", "image_path", "image_uri", "images", "label", "label_path",
         "local_rank", "method", "model", "model_dir", "model_path", "network", "output_dir", "path",
         "pretrained", "reference", "result_path", "session", "session_id", "strategy", "studies", "target",

@@ -18,6 +18,7 @@ from monailabel_app.gateway.forms import Form, Upload
 from monailabel_app.gateway.jobs import Result
 from monailabel_app.gateway.lanes import lane
 from radfind.engines.api import Context
+from radfind.protocol import MAX_EXAMPLES
 
 IMAGE_EXTENSIONS = (".nii.gz", ".nii", ".nrrd", ".mha", ".png", ".jpg", ".jpeg", ".dcm", ".zip")
 LABEL_EXTENSIONS = (".nii.gz", ".nii", ".seg.nrrd", ".nrrd", ".mha", ".bin", ".json", ".png", ".jpg")
@@ -55,7 +56,7 @@ def prepare(backend: Backend, model: str, query: Mapping[str, str], form: Form) 
 
     Arguments:
         query: `image`, `session_id`.
-        form: field `params`, files `file` (an image) and `label`.
+        form: field `params`, files `file` (an image), `label`, `example_image` and `example_label` (several).
 
     Raises:
         Refusal: 4xx.
@@ -89,6 +90,9 @@ def prepare(backend: Backend, model: str, query: Mapping[str, str], form: Form) 
             raise Refusal(400, "A label of bare voxels (.bin) needs the image it belongs to: give image=ID.")
         request["label"] = str(file)
         uploads.append(("label", file))
+    given, files = _examples(backend, params, form)
+    request.update(given)
+    uploads += files
     engine, device = lane(model, task, params)
     as_seg = query.get("output") == "dicom_seg"
     return Inference(model, task, request, image, save_as, tuple(uploads), engine, device, as_seg)
@@ -156,6 +160,30 @@ def named(upload: Upload, extensions: tuple[str, ...], what: str, *, anonymous: 
     else:
         _, extension = checks.checked_file_name(name, extensions, what)
     return upload.path.rename(upload.path.with_name(f"{upload.path.name}{extension}"))
+
+
+def _examples(backend: Backend, params: Mapping[str, Any], form: Form) -> tuple[dict[str, Any], list[tuple[str, Path]]]:
+    """What example prompts name besides images of the datastore, for the task's request: uploads and sessions."""
+    request: dict[str, Any] = {}
+    uploads: list[tuple[str, Path]] = []
+    for kind, extensions in (("image", IMAGE_EXTENSIONS), ("label", LABEL_EXTENSIONS)):
+        found = [upload for upload in form.files if upload.field == f"example_{kind}"]
+        if len(found) > MAX_EXAMPLES:
+            raise Refusal(400, f"The form field 'example_{kind}' may hold {MAX_EXAMPLES} files only.")
+        paths = [named(upload, extensions, f"example {kind}") for upload in found]
+        request[f"example_{kind}s"] = [str(path) for path in paths]
+        uploads += [(kind, path) for path in paths]
+    prompts = params.get("prompts")
+    items = prompts.get("prompts") if isinstance(prompts, dict) else None
+    names = {
+        item["session"]
+        for item in (items if isinstance(items, list) else [])
+        if isinstance(item, dict) and item.get("type") == "example" and isinstance(item.get("session"), str)
+    }
+    if len(names) > MAX_EXAMPLES:
+        raise Refusal(400, f"At most {MAX_EXAMPLES} examples are taken in one request.")
+    request["example_sessions"] = {name: _session(backend, name)["image"] for name in names}
+    return request, uploads
 
 
 def _session(backend: Backend, session_id: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 import radfind
+from radfind.protocol import MAX_EXAMPLES
 
 _ID = {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"}
 _NULLABLE_NUMBER = {"anyOf": [{"type": "number"}, {"type": "null"}]}
@@ -28,6 +29,7 @@ _JOB = {
         "error": {"anyOf": [{"$ref": "#/components/schemas/Error"}, {"type": "null"}]},
     },
 }
+_EXAMPLE_FILES = {"type": "array", "maxItems": MAX_EXAMPLES, "items": {"type": "string", "format": "binary"}}
 _SCHEMAS: dict[str, Any] = {
     "Job": _JOB,
     "Error": {"type": "object", "properties": {"status": {"type": "integer"}, "detail": {"type": "string"}}},
@@ -42,6 +44,8 @@ _SCHEMAS: dict[str, Any] = {
             },
             "file": {"type": "string", "format": "binary", "description": "An image, instead of image or session_id."},
             "label": {"type": "string", "format": "binary", "description": "A labelmap the task starts from."},
+            "example_image": _EXAMPLE_FILES | {"description": "Images that example prompts name by image_file."},
+            "example_label": _EXAMPLE_FILES | {"description": "Labelmaps that example prompts name by label_file."},
         },
     },
 }

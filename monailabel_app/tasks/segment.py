@@ -4,24 +4,27 @@ from __future__ import annotations
 
 from typing import Any
 
+from monailabel.interfaces.datastore import Datastore
+
 import radfind
 from monailabel_app.tasks.base import RadFindTask, context, option, result_file
+from monailabel_app.tasks.examples import ExampleFinder
 from monailabel_app.taught import Taught
 from monailabel_app.volumes import VolumeCache
 from radfind.errors import InputError, NotSupportedError
 from radfind.imaging.writing import write_labelmap
 from radfind.prompts import Prompt, TextPrompt
-from radfind.protocol import prompts_from_wire, segmentation_to_wire, volume_to_wire
+from radfind.protocol import ExampleReader, prompts_from_wire, segmentation_to_wire, volume_to_wire
 from radfind.volume import Volume
 
 EXTENSIONS = (".nrrd", ".seg.nrrd", ".nii.gz", ".nii", ".mha")
 
 
-def prompts_of(volume: Volume, request: dict[str, Any]) -> list[Prompt]:
+def prompts_of(volume: Volume, request: dict[str, Any], example: ExampleReader | None = None) -> list[Prompt]:
     """The prompts of a request: "prompts" (`radfind.protocol.WirePrompts`) and / or "text"."""
     prompts: list[Prompt] = []
     if request.get("prompts") is not None:
-        prompts.extend(prompts_from_wire(request["prompts"], volume.geometry))
+        prompts.extend(prompts_from_wire(request["prompts"], volume.geometry, example))
     text = option(request, "text", "")
     if text.strip() or not prompts:
         prompts.append(TextPrompt(text))
@@ -39,8 +42,9 @@ class SegmentTask(RadFindTask):
 
     asks = "segment"
 
-    def __init__(self, volumes: VolumeCache, taught: Taught | None = None) -> None:
-        self._taught = taught
+    def __init__(self, volumes: VolumeCache, store: Datastore) -> None:
+        self._taught = Taught(store, volumes)
+        self._finder = ExampleFinder(store, volumes)
         super().__init__(
             volumes,
             type="segmentation",
@@ -53,7 +57,7 @@ class SegmentTask(RadFindTask):
         if extension not in EXTENSIONS:
             raise InputError(f"The option 'result_extension' must be one of {', '.join(EXTENSIONS)}.")
         volume = self.volume(request)
-        prompts = prompts_of(volume, request)
+        prompts = prompts_of(volume, request, lambda wire: self._finder.find(wire, request))
         try:
             segmentation = radfind.segment(
                 volume, prompts, engine=option(request, "engine", "auto"), context=context(request)
@@ -71,7 +75,7 @@ class SegmentTask(RadFindTask):
 
     def _examples(self, prompts: list[Prompt], request: dict[str, Any]) -> list[Prompt]:
         """What annotators taught about the concepts of the text, where ``auto`` is free to use it."""
-        if self._taught is None or option(request, "engine", "auto") != "auto":
+        if option(request, "engine", "auto") != "auto":
             return []
         texts = [prompt.text for prompt in prompts if isinstance(prompt, TextPrompt)]
         asked = {f.concept.id for text in texts for f in radfind.read(text).findings if f.presence != "absent"}
