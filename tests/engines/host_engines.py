@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -60,7 +61,12 @@ class TrialEngine:
             for step in range(int(number)):
                 context.step(step / int(number), f"step {step}")
                 time.sleep(0.02)
+        elif word == "gate":
+            while not Path(number).exists():
+                context.step(0.5, "at the gate")
+                time.sleep(0.02)
         elif word == "deaf":
+            context.step(0.5, "deaf from here on")
             time.sleep(float(number))
         elif word == "stop":
             os.kill(os.getpid(), signal.SIGSTOP)

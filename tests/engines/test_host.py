@@ -5,6 +5,9 @@ from __future__ import annotations
 import dataclasses
 import os
 import random
+import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,7 +18,7 @@ import host_engines
 import numpy as np
 import pytest
 
-from radfind.engines import host, transfer
+from radfind.engines import devices, host, transfer
 from radfind.engines.api import Context
 from radfind.errors import CancelledError, EngineError, ImageError, NotSupportedError
 from radfind.prompts import TextPrompt
@@ -27,7 +30,7 @@ Make = Callable[..., host.HostedEngine]
 @pytest.fixture
 def volume() -> Volume:
     array = np.random.default_rng(0).integers(-1000, 1000, (6, 96, 96)).astype(np.int16)
-    return Volume(array, Geometry.from_parts(array.shape), "CT")
+    return Volume(array, Geometry.from_parts((6, 96, 96)), "CT")
 
 
 @pytest.fixture
@@ -117,23 +120,26 @@ def test_a_gpu_without_room_falls_back_to_the_cpu_if_allowed(make: Make, volume:
 @pytest.mark.parametrize("in_process", [False, True])
 def test_cancel_stops_the_job_and_keeps_the_worker(make: Make, volume: Volume, in_process: bool) -> None:
     engine = make(in_process=in_process)
-    rank(engine, volume, "x")
-    context = Context()
-    threading.Timer(0.2, context.cancel).start()
-    started = time.monotonic()
     with pytest.raises(CancelledError):
-        rank(engine, volume, "sleep 500", context)
-    assert time.monotonic() - started < 2
-    assert rank(engine, volume, "x").engine.endswith(" 3")  # the same worker
+        rank(engine, volume, "sleep 3000", _cancelled_once_running())
+    assert rank(engine, volume, "x").engine.endswith(" 2")  # the second job of the same worker
 
 
 def test_a_worker_deaf_to_cancel_is_ended(make: Make, volume: Volume) -> None:
     engine = make(cancel_seconds=0.2)
-    context = Context()
-    threading.Timer(0.5, context.cancel).start()
     with pytest.raises(CancelledError, match="was ended"):
-        rank(engine, volume, "deaf 60", context)
+        rank(engine, volume, "deaf 60", _cancelled_once_running())
     assert engine.status()[0]["pid"] is None
+
+
+def _cancelled_once_running() -> Context:
+    cancel = threading.Event()
+
+    def on_progress(fraction: float, text: str) -> None:
+        if text:  # said by the engine itself
+            cancel.set()
+
+    return Context(on_progress, cancel)
 
 
 def test_a_silent_worker_is_ended(make: Make, volume: Volume) -> None:
@@ -162,23 +168,28 @@ def test_a_failing_progress_callback_leaves_no_job_behind(make: Make, volume: Vo
 def test_an_idle_worker_is_ended_and_comes_back(make: Make, volume: Volume) -> None:
     engine = make(idle_seconds=0.3)
     rank(engine, volume, "x")
-    time.sleep(0.8)
-    assert engine.status()[0]["pid"] is None
+    _wait_until(lambda: engine.status()[0]["pid"] is None)
     rank(engine, volume, "x")
+    assert engine.status()[0]["starts"] == 2
 
 
-def test_jobs_spread_over_devices_and_wait_their_turn(make: Make, volume: Volume) -> None:
+def test_jobs_spread_over_devices_and_wait_their_turn(make: Make, volume: Volume, tmp_path: Path) -> None:
     engine = make(devices=("cuda:0", "cuda:1"))
+    gate = tmp_path / "gate"
     answers: list[str] = []
     threads = [
-        threading.Thread(target=lambda: answers.append(rank(engine, volume, "sleep 40").engine.split()[0]))
+        threading.Thread(target=lambda: answers.append(rank(engine, volume, f"gate {gate}").engine.split()[0]))
         for _ in range(4)
     ]
     for thread in threads:
         thread.start()
+    _wait_until(lambda: [seat["busy"] for seat in engine.status()] == [True, True, False])
+    assert answers == []
+    gate.touch()
     for thread in threads:
-        thread.join()
-    assert sorted(answers) == ["cuda:0", "cuda:0", "cuda:1", "cuda:1"]
+        thread.join(60)
+    assert len(answers) == 4
+    assert set(answers) == {"cuda:0", "cuda:1"}
 
 
 def test_the_unavailable_and_the_unknown_are_refused_before_anything_starts(make: Make, volume: Volume) -> None:
@@ -232,21 +243,74 @@ def test_devices_follow_the_visible_ones(monkeypatch: pytest.MonkeyPatch, tmp_pa
     tool.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    assert host.visible_devices() == ("cuda:0", "cuda:1", "cpu")
+    assert devices.visible_devices() == ("cuda:0", "cuda:1", "cpu")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
-    assert host.visible_devices() == ("cuda:0", "cpu")
+    assert devices.visible_devices() == ("cuda:0", "cpu")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert host.visible_devices() == ("cpu",)
+    assert devices.visible_devices() == ("cpu",)
 
 
 def test_a_host_that_is_forgotten_ends_its_worker(make: Make, volume: Volume) -> None:
     engine = host.HostedEngine("host_engines:TrialEngine", describe=host_engines.describe)
     pid = int(rank(engine, volume, "x").engine.split()[1])
     del engine
-    deadline = time.monotonic() + 3
-    while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not Path(f"/proc/{pid}").exists()
+    _wait_until(lambda: _gone(pid))
+
+
+@pytest.mark.parametrize("in_process", [False, True])
+def test_close_ends_a_job_under_way_and_takes_no_other(make: Make, volume: Volume, in_process: bool) -> None:
+    engine = make(in_process=in_process)
+    said: list[str] = []
+    running = threading.Event()
+
+    def job() -> None:
+        with pytest.raises(EngineError) as caught:
+            rank(engine, volume, "sleep 3000", Context(lambda fraction, text: running.set()))
+        said.append(str(caught.value))
+
+    thread = threading.Thread(target=job)
+    thread.start()
+    assert running.wait(30)
+    pid = engine.status()[0]["pid"]
+    engine.close()
+    thread.join(30)
+    assert "was closed before the job was done" in said[0]
+    assert engine.status()[0]["pid"] is None
+    assert in_process or _gone(pid)
+    with pytest.raises(EngineError, match="has been closed"):
+        rank(engine, volume, "x")
+
+
+def test_a_host_that_is_killed_takes_its_worker_and_shared_memory_with_it(tmp_path: Path) -> None:
+    """Also while another process, forked from the host, holds the host's end of the connection open."""
+    said = tmp_path / "said"
+    killed = subprocess.Popen([sys.executable, str(Path(__file__).with_name("host_to_kill.py")), str(said)])
+    _wait_until(lambda: said.is_file() and said.read_text().endswith("."), 60)
+    worker_pid, forked_pid = (int(word) for word in said.read_text().removesuffix(".").split())
+    try:
+        assert list(transfer.block_names(f"radfind-{killed.pid}-"))
+        killed.kill()
+        killed.wait()
+        _wait_until(lambda: _gone(worker_pid))
+        assert list(transfer.block_names(f"radfind-{killed.pid}-")) == []
+        assert not _gone(forked_pid)
+    finally:
+        os.kill(forked_pid, signal.SIGKILL)
+
+
+def _gone(pid: int) -> bool:
+    """Whether a process has ended (a dead one that nobody has asked about yet counts)."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
+
+
+def _wait_until(happened: Callable[[], bool], seconds: float = 30.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.02)
 
 
 def _storm(make: Make, volume: Volume, rounds: int) -> None:

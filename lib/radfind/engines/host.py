@@ -7,53 +7,20 @@ as the engine it hosts.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import functools
-import itertools
-import logging
-import multiprocessing
-import os
-import shutil
-import signal
-import subprocess
-import sys
 import threading
-import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
-from multiprocessing.connection import Connection
 from typing import Any
 
 import numpy as np
 
-from radfind import errors
-from radfind.engines import transfer, worker
 from radfind.engines.api import Context, EngineInfo
-from radfind.errors import CancelledError, EngineError, NotSupportedError
+from radfind.engines.seat import POLL_SECONDS, Limits, OutOfMemoryError, Seat, with_notes
+from radfind.errors import EngineError, NotSupportedError
 from radfind.prompts import ExemplarPrompt, Prompt, TextPrompt
 from radfind.results import Ranking, Segmentation, Verdict
 from radfind.volume import Volume
-
-logger = logging.getLogger(__name__)
-
-_POLL_SECONDS = 0.05
-_jobs = itertools.count()
-
-
-def visible_devices() -> tuple[str, ...]:
-    """Devices an engine may use, best first: every visible CUDA device, then ``"cpu"``.
-
-    Asks ``nvidia-smi`` rather than torch, which takes seconds to import; ``CUDA_VISIBLE_DEVICES`` is
-    honoured, and numbering follows it as CUDA's own does.
-    """
-    tool = shutil.which("nvidia-smi")
-    gpus = _gpus(tool) if tool is not None else 0
-    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if chosen is not None:
-        names = [name for name in chosen.split(",") if name.strip() not in ("", "-1")]
-        gpus = min(gpus, len(names))
-    return (*(f"cuda:{index}" for index in range(gpus)), "cpu")
 
 
 class HostedEngine:
@@ -97,10 +64,10 @@ class HostedEngine:
     ) -> None:
         self._describe = describe
         self._allow_cpu = allow_cpu
-        limits = _Limits(idle_seconds, cancel_seconds, stall_seconds)
+        limits = Limits(idle_seconds, cancel_seconds, stall_seconds)
 
-        def seat(device: str) -> _Seat:
-            return _Seat(
+        def seat(device: str) -> Seat:
+            return Seat(
                 lambda: describe().name,
                 factory,
                 options,
@@ -114,7 +81,7 @@ class HostedEngine:
         self._refuge = seat("cpu")  # for jobs a GPU has no room for; started only then
         self._free = threading.Condition()
         self._closed = False
-        weakref.finalize(self, _stop_all, [*self._seats, self._refuge])
+        weakref.finalize(self, _close_all, [*self._seats, self._refuge])
 
     def info(self) -> EngineInfo:
         return self._describe()
@@ -156,9 +123,13 @@ class HostedEngine:
                     seat.lock.release()
 
     def close(self) -> None:
-        """End every worker, also in mid-job; no job is taken afterwards."""
+        """End every worker, also in mid-job (such a job fails and says so); no job is taken afterwards.
+
+        Happens by itself when the host is forgotten and when the program ends; a host that is killed takes
+        its workers with it.
+        """
         self._closed = True
-        _stop_all([*self._seats, self._refuge])
+        _close_all([*self._seats, self._refuge])
 
     def _call(self, task: str, arguments: tuple[Any, ...], options: dict[str, Any], context: Context) -> Any:
         info = self.info()
@@ -172,12 +143,12 @@ class HostedEngine:
             seat = self._take(self._seats, context)
             try:
                 return seat.run(task, arguments, options, context)
-            except _OutOfMemoryError:
+            except OutOfMemoryError:
                 seat.stop()  # really gives the device's memory back
                 raise
             finally:
                 self._give(seat)
-        except _OutOfMemoryError as error:
+        except OutOfMemoryError as error:
             if not self._allow_cpu or seat.device == "cpu":
                 raise EngineError(
                     f"The engine '{info.name}' ran out of memory on {seat.device} even with its smallest batch "
@@ -186,16 +157,16 @@ class HostedEngine:
         seat = self._take([self._refuge], context)
         try:
             result = seat.run(task, arguments, options, context)
-        except _OutOfMemoryError as error:
+        except OutOfMemoryError as error:
             raise EngineError(
                 f"The engine '{info.name}' ran out of memory on the GPU and on the CPU ({error}). "
                 "Free memory, or choose a smaller model or image size."
             ) from None
         finally:
             self._give(seat)
-        return _with_notes(result, ("ran on the CPU: the GPU's memory was not enough",))
+        return with_notes(result, ("ran on the CPU: the GPU's memory was not enough",))
 
-    def _take(self, seats: Sequence[_Seat], context: Context) -> _Seat:
+    def _take(self, seats: Sequence[Seat], context: Context) -> Seat:
         """The first free worker of `seats`; waits for one, checking for cancellation meanwhile."""
         with self._free:
             while True:
@@ -203,207 +174,17 @@ class HostedEngine:
                     if seat.lock.acquire(blocking=False):
                         return seat
                 context.step(0.0, "waiting for a free engine")
-                self._free.wait(_POLL_SECONDS)
+                self._free.wait(POLL_SECONDS)
 
-    def _give(self, seat: _Seat) -> None:
+    def _give(self, seat: Seat) -> None:
         with self._free:
             seat.lock.release()
             self._free.notify_all()
 
 
-@dataclasses.dataclass(frozen=True)
-class _Limits:
-    idle: float
-    cancel: float
-    stall: float
-
-
-class _OutOfMemoryError(Exception):
-    """The worker ran out of memory and could shrink no further."""
-
-
-class _Seat:
-    """One device's worker: started when needed, ended when idle, replaced when dead. Use under `lock`."""
-
-    def __init__(
-        self,
-        name: Callable[[], str],
-        factory: str,
-        options: Callable[[], Mapping[str, Any]],
-        device: str,
-        limits: _Limits,
-        environment: dict[str, str],
-        in_process: bool,
-    ) -> None:
-        self._name, self._factory, self._options = name, factory, options
-        self.device = device
-        self.lock = threading.Lock()
-        self._limits = limits
-        self._environment = environment
-        self._in_process = in_process
-        self._process: subprocess.Popen[bytes] | None = None
-        self._connection: Connection | None = None
-        self._idle: threading.Timer | None = None
-        self._starts = 0
-
-    def status(self) -> dict[str, Any]:
-        process = self._process
-        running = process is not None and process.poll() is None
-        return {
-            "device": self.device,
-            "pid": process.pid if process is not None and running else None,
-            "busy": self.lock.locked(),
-            "starts": self._starts,
-        }
-
-    def run(self, task: str, arguments: tuple[Any, ...], options: dict[str, Any], context: Context) -> Any:
-        if self._idle is not None:
-            self._idle.cancel()
-        job = f"radfind-{os.getpid()}-{next(_jobs)}"
-        parcel = transfer.pack((arguments, options), f"{job}-q")
-        try:
-            connection = self._connected()
-            connection.send(("run", job, task, parcel))
-            return self._await(connection, job, context)
-        except (EOFError, OSError):
-            raise EngineError(self._obituary()) from None
-        except (CancelledError, errors.InputError, _OutOfMemoryError, EngineError):
-            raise
-        except BaseException:  # a progress callback or the user's Ctrl-C: leave no half-done job behind
-            self.stop()
-            raise
-        finally:
-            for block in (f"{job}-q", f"{job}-r"):
-                transfer.discard(block)
-            self._arm_idle()
-
-    def _await(self, connection: Connection, job: str, context: Context) -> Any:
-        fraction, text = 0.0, ""
-        alive = time.monotonic()
-        give_up: float | None = None
-        while True:
-            if connection.poll(_POLL_SECONDS):
-                kind, *rest = connection.recv()
-                alive = time.monotonic()
-                if kind == "failed" and rest[0] in (job, ""):
-                    if rest[0] == "":
-                        self.stop()  # the engine could not be built: nothing lives in that process
-                    raise self._error(rest[1], rest[2])
-                if kind in ("progress", "done", "memory") and rest[0] == job:
-                    if kind == "done":
-                        return _with_notes(transfer.unpack(rest[1]), rest[2])
-                    if kind == "memory":
-                        raise _OutOfMemoryError(rest[1])
-                    _, fraction, text = rest
-                    if give_up is None and not context.cancelled:
-                        context.step(fraction, text)
-            now = time.monotonic()
-            if give_up is None and context.cancelled:
-                connection.send(("cancel", job))
-                give_up = now + self._limits.cancel
-            if give_up is not None and now > give_up:
-                self.stop()
-                raise CancelledError("The job was cancelled (its engine did not stop by itself and was ended).")
-            if now - alive > self._limits.stall:
-                self.stop()
-                raise EngineError(
-                    f"The engine '{self._name()}' showed no sign of life for {self._limits.stall:.0f} s and was ended. "
-                    "Nothing was returned; the next request starts it again."
-                )
-
-    def _error(self, kind: str, text: str) -> Exception:
-        if kind == "EngineError":
-            return EngineError(f"The engine '{self._name()}' failed: {text}")
-        error: Exception = getattr(errors, kind)(text)
-        return error
-
-    def _connected(self) -> Connection:
-        process = self._process
-        if self._connection is not None and (self._in_process or (process is not None and process.poll() is None)):
-            return self._connection
-        self.stop()
-        ours, theirs = multiprocessing.Pipe()
-        if self._in_process:
-            threading.Thread(target=worker.serve, args=(theirs,), kwargs={"leave": lambda: None}, daemon=True).start()
-        else:
-            # Not multiprocessing's spawn, which would import the caller's __main__ again in the worker:
-            # MONAI Label's takes half a minute.
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "radfind.engines.worker", str(theirs.fileno())],
-                stdin=subprocess.DEVNULL,
-                stdout=2,  # a chatty library must not write into our caller's JSON
-                pass_fds=(theirs.fileno(),),
-                env={**os.environ, **self._environment, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-                start_new_session=True,  # Ctrl-C goes to the host, which cancels in order
-            )
-            theirs.close()
-        self._starts += 1
-        self._connection = ours
-        ours.send(("start", list(sys.path), self._factory, {**self._options(), "device": self.device}))
-        return ours
-
-    def _obituary(self) -> str:
-        code = None
-        if self._process is not None:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                code = self._process.wait(timeout=2.0)
-        how = f"exit code {code}"
-        if code is not None and code < 0:
-            how = f"ended by signal {-code} ({signal.strsignal(-code)})"
-        if code == -signal.SIGKILL:
-            how += "; the system does this when memory runs out, or someone ended it"
-        self.stop()
-        return (
-            f"The process of the engine '{self._name()}' died in the middle of the job: {how}. "
-            "Nothing was returned; the next request starts it again."
-        )
-
-    def _arm_idle(self) -> None:
-        if self._connection is None:
-            return
-        self._idle = threading.Timer(self._limits.idle, self._unload)
-        self._idle.daemon = True
-        self._idle.start()
-
-    def _unload(self) -> None:
-        if self.lock.acquire(blocking=False):
-            try:
-                logger.info("engine idle: freeing %s", self.device)
-                self.stop()
-            finally:
-                self.lock.release()
-
-    def stop(self) -> None:
-        """End the worker now; its memory returns to the system."""
-        if self._idle is not None:
-            self._idle.cancel()
-            self._idle = None
-        connection, self._connection = self._connection, None
-        process, self._process = self._process, None
-        if connection is not None:
-            connection.close()
-        if process is not None:
-            process.kill()
-            process.wait()
-
-
-def gpus_or_cpu() -> tuple[str, ...]:
-    """The visible CUDA devices, or the CPU where there is none."""
-    devices = visible_devices()
-    return devices[:-1] or devices
-
-
-@functools.cache
-def _gpus(tool: str) -> int:
-    with contextlib.suppress(OSError, subprocess.SubprocessError):
-        listed = subprocess.run([tool, "-L"], capture_output=True, text=True, timeout=10, check=True)
-        return sum(line.startswith("GPU ") for line in listed.stdout.splitlines())
-    return 0
-
-
-def _stop_all(seats: list[_Seat]) -> None:
+def _close_all(seats: list[Seat]) -> None:
     for seat in seats:
-        seat.stop()
+        seat.close()
 
 
 def _contiguous(volume: Volume) -> Volume:
@@ -417,13 +198,3 @@ def _contiguous_prompt(prompt: Prompt) -> Prompt:
     if isinstance(prompt, ExemplarPrompt):
         return dataclasses.replace(prompt, volume=_contiguous(prompt.volume), mask=np.ascontiguousarray(prompt.mask))
     return prompt
-
-
-def _with_notes(result: Any, notes: Sequence[str]) -> Any:
-    """The result, saying how memory pressure changed the way it was made."""
-    if not notes:
-        return result
-    if isinstance(result, (Segmentation, Ranking)):
-        return dataclasses.replace(result, notes=(*result.notes, *notes))
-    said = f" ({'; '.join(notes)})"
-    return tuple(dataclasses.replace(verdict, engine=verdict.engine + said) for verdict in result)

@@ -1,4 +1,4 @@
-"""The process an engine lives in: ``python -m radfind.engines.worker FD``. Started by `radfind.engines.host`.
+"""The process an engine lives in: ``python -m radfind.engines.worker FD HOST_PID``. Started by `radfind.engines.seat`.
 
 Messages are tuples over one `multiprocessing.connection.Connection`.
     host to worker: ("start", sys_path, factory, options) once, ("run", job, task, parcel), ("cancel", job)
@@ -15,6 +15,7 @@ import os
 import queue
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable
 from multiprocessing.connection import Connection
@@ -156,7 +157,26 @@ def _describe(error: BaseException) -> tuple[str, str]:
 
 def main() -> None:
     logging.basicConfig(level=os.environ.get("RADFIND_LOG", "WARNING"), format="%(name)s: %(message)s")
-    serve(Connection(int(sys.argv[1])), leave=lambda: os._exit(0))
+    connection, host = Connection(int(sys.argv[1])), int(sys.argv[2])
+
+    def leave() -> None:
+        # A host that was killed closes its end just before it is gone; nobody else removes its shared memory then.
+        patience = time.monotonic() + BEAT_SECONDS
+        while os.getppid() == host and time.monotonic() < patience:
+            time.sleep(0.01)
+        if os.getppid() != host:
+            for block in list(transfer.block_names(f"radfind-{host}-")):
+                transfer.discard(block)
+        os._exit(0)
+
+    def watch() -> None:
+        # The connection alone does not tell: a process forked by the host may hold its end open.
+        while os.getppid() == host:
+            time.sleep(BEAT_SECONDS)
+        leave()
+
+    threading.Thread(target=watch, name="radfind-watch", daemon=True).start()
+    serve(connection, leave=leave)
 
 
 if __name__ == "__main__":

@@ -7,8 +7,9 @@ from typing import Any
 
 from radfind.engines import weights
 from radfind.engines.api import EngineInfo
+from radfind.engines.devices import gpus_or_cpu
 from radfind.engines.extras import missing_packages
-from radfind.engines.host import HostedEngine, gpus_or_cpu
+from radfind.engines.host import HostedEngine
 
 MODELS = ("qwen3-vl-reranker-2b", "qwen3-vl-reranker-8b")
 
