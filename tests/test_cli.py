@@ -119,6 +119,35 @@ def test_report_as_json(radfind, tmp_path: Path) -> None:
     assert finding["sizes_mm"] == [12.0, 9.0]
 
 
+def test_report_against_images(radfind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stand-in engine denies everything in an image of zeros and confirms everything elsewhere."""
+    import radfind as api
+    from radfind.language.reader import read
+    from radfind.results import Verdict
+
+    def verify(volume, text, **options):
+        answer = "yes" if volume.array.any() else "no"
+        return tuple(Verdict(f.sentence, answer, 0.9, "looked", answer, f) for f in read(text).findings)
+
+    monkeypatch.setattr(api, "verify", verify)
+    report, empty, full = tmp_path / "report.txt", tmp_path / "empty.nrrd", tmp_path / "full.nrrd"
+    report.write_text("Nodule in the right lung.\nPleural effusion in figure 2.", encoding="utf-8")
+    for path, value in ((empty, 0), (full, 1)):
+        sitk.WriteImage(sitk.GetImageFromArray(np.full((2, 8, 8), value, np.int16)), str(path))
+    page = tmp_path / "check.html"
+    code, out, _ = radfind("report", str(report), str(full), str(empty), "--json", "--html", str(page))
+    assert code == 3 and page.is_file()
+    wire = json.loads(out)
+    assert [one["answer"] for one in wire["statements"]] == ["yes", "no"]
+    assert "Paragraph 2 does not agree with Figure 2" in wire["summary"][0]
+    code, out, _ = radfind("report", str(report), f"Figure 2={full}", str(full))
+    assert code == 2  # two figures would be called Figure 2
+    code, out, _ = radfind("report", str(report), str(full), str(full))
+    assert code == 0 and out.startswith("No statement is contradicted.")
+    assert radfind("report", str(report), "--html", str(page))[0] == 2
+    assert radfind("report", str(report), str(tmp_path / "none.nrrd"))[0] == 2
+
+
 def test_engines_says_what_is_missing(radfind) -> None:
     code, out, _ = radfind("engines", "--json")
     engines = {item["name"]: item for item in json.loads(out)["engines"]}

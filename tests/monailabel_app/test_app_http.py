@@ -138,3 +138,15 @@ def test_unknown_images_and_models_are_4xx(server) -> None:
         server.client.ask("radfind_rank", "nobody", text="nodule")
     with pytest.raises(InputError):
         server.client.ask("no_such_model", server.series, text="nodule")
+
+
+def test_a_report_is_held_against_every_image_named(stock, server) -> None:
+    text = "A 16 mm solid nodule in the left upper lobe.\nIn figure 2 there is a nodule in the right upper lobe."
+    _, reply = stock.infer("radfind_report", server.series, {"text": text, "figures": server.nifti})
+    reply = json.loads(reply) if isinstance(reply, bytes) else reply
+    assert [one["answer"] for one in reply["statements"]] == ["no", "yes"]
+    assert [[v["figure"] for v in one["verdicts"]] for one in reply["statements"]] == [
+        ["Figure 1", "Figure 2"],
+        ["Figure 2"],
+    ]
+    assert reply["summary"][0].startswith("Paragraph 1 does not agree with Figure 1")

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from radfind.cli import admin, ask, assess, hand_on, inspect, models, run
+from radfind.cli import admin, ask, assess, hand_on, inspect, models, report, run
 
 app = typer.Typer(
     name="radfind",
@@ -18,6 +18,7 @@ app = typer.Typer(
     epilog="Example: radfind rank ct-folder --text 'part-solid nodule in the right apex' --json",
 )
 ask.register(app)
+report.register(app)
 inspect.register(app)
 hand_on.register(app)
 assess.register(app)
@@ -31,6 +32,7 @@ def main() -> None:
     from radfind.cli.output import exit_code
 
     try:
-        app(standalone_mode=False)
+        code = app(standalone_mode=False)  # a command that ends with typer.Exit(3) returns 3
     except BaseException as error:  # the one place where errors become messages and exit codes
-        sys.exit(exit_code(error))
+        code = exit_code(error)
+    sys.exit(code)

@@ -1,4 +1,4 @@
-"""Commands that ask a scan something: segment, rank, verify, report."""
+"""Commands that ask a scan something: segment, rank, verify."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from radfind.cli.output import print_json, progress
+from radfind.cli.output import print_json, progress, query_text
 
 if TYPE_CHECKING:
     from radfind.prompts import Prompt
@@ -30,7 +30,6 @@ def register(app: typer.Typer) -> None:
     app.command(epilog="Example: radfind rank ct-folder --text 'nodule in the right apex' --top-k 3")(rank)
     app.command(epilog="Example: radfind verify ct-folder --text 'No pleural effusion.' --json")(verify)
     app.command(epilog="Example: radfind segment ct-folder --text '右肺上叶结节' --output nodule.seg.nrrd")(segment)
-    app.command(epilog="Example: radfind report report.txt --json")(report)
 
 
 def rank(
@@ -48,7 +47,7 @@ def rank(
     import radfind
     from radfind.protocol import ranking_to_wire, volume_to_wire
 
-    query = _text(text, text_file)
+    query = query_text(text, text_file)
     with progress("Ranking") as context:
         context.step(0.0, "reading the scan")
         volume = radfind.load(path, series=series)
@@ -82,7 +81,7 @@ def verify(
     import radfind
     from radfind.protocol import verdicts_to_wire, volume_to_wire
 
-    query = _text(text, text_file)
+    query = query_text(text, text_file)
     with progress("Verifying") as context:
         context.step(0.0, "reading the scan")
         volume = radfind.load(path, series=series)
@@ -126,7 +125,7 @@ def segment(
     if everything:
         prompts.append(EverythingPrompt())
     if text is not None or text_file is not None or not prompts:
-        prompts.insert(0, TextPrompt(_text(text, text_file)))
+        prompts.insert(0, TextPrompt(query_text(text, text_file)))
     with progress("Segmenting") as context:
         context.step(0.0, "reading the scan")
         volume = radfind.load(path, series=series)
@@ -144,58 +143,6 @@ def segment(
         print(f"{entry['label']:<3} {entry['name']}  {entry['volume_ml']:.2f} mL")
     print(f"Wrote {written}" if written else "Nothing was found, so nothing was written.")
     _notes(volume.warnings, segmentation.notes, segmentation.not_found, segmentation.not_supported)
-
-
-def report(
-    file: Annotated[Path, typer.Argument(help="Report as UTF-8 text; '-' for stdin.", metavar="FILE")],
-    json: Json = False,
-) -> None:
-    """Show how a report is read: each finding with presence, place, size and the words it came from."""
-    import radfind
-    from radfind.protocol import finding_to_wire, span_to_wire
-
-    reading = radfind.read(_text(None, file))
-    if json:
-        print_json(
-            {
-                "findings": [finding_to_wire(finding) for finding in reading.findings],
-                "unread": [span_to_wire(span) for span in reading.unread],
-                "suggestions": [
-                    {"word": span_to_wire(span), "did_you_mean": list(terms)} for span, terms in reading.suggestions
-                ],
-                "languages": list(reading.languages),
-            }
-        )
-        return
-    for finding in reading.findings:
-        place = finding.place
-        where = " ".join(filter(None, [place.side, *place.lobes, *place.segments, *place.zones, *place.levels]))
-        size = " x ".join(f"{x:g}" for x in finding.sizes_mm)
-        parts = [finding.presence, finding.concept.english, where, f"{size} mm" if size else "", *finding.attributes]
-        print(f"{' | '.join(p for p in parts if p)}   <- '{finding.sentence.text.strip()}'")
-    for span, terms in reading.suggestions:
-        print(f"'{span.text}' is not known. Did you mean: {', '.join(terms)}?")
-    if not reading.findings:
-        print("Nothing in this text names a known finding or structure.")
-
-
-def _text(text: str | None, file: Path | None) -> str:
-    from radfind.errors import InputError
-
-    if text is not None and file is not None:
-        raise InputError("Give either --text or --text-file, not both.")
-    if file is not None:
-        if str(file) == "-":
-            import sys
-
-            return sys.stdin.read()
-        try:
-            return file.read_text(encoding="utf-8-sig")
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"The text file {file} cannot be read as UTF-8 text: {error}.") from error
-    if text is None:
-        raise InputError("No text was given. Add --text 'what to look for', or --text-file FILE.")
-    return text
 
 
 def _numbers(value: str, count: int, form: str) -> list[float]:

@@ -1,4 +1,4 @@
-"""Commands that hand results on: measure, export, pacs."""
+"""Commands that hand results on and take them in: measure, export, import, pacs."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import typer
 
 from radfind.cli.ask import Engine, Json, Scan, Series, Text, TextFile
 from radfind.cli.output import print_json, progress
+from radfind.cli.take_in import take_in
 
 if TYPE_CHECKING:
     from radfind.pacs import Pacs
@@ -16,7 +17,10 @@ if TYPE_CHECKING:
     from radfind.volume import Volume
 
 Segments = Annotated[
-    Path | None, typer.Option("--segmentation", help="Labelmap of the scan: .seg.nrrd, .nrrd, .nii.gz, .mha.")
+    Path | None,
+    typer.Option(
+        "--segmentation", help="Labelmap of the scan (.seg.nrrd, .nrrd, .nii.gz, .mha), DICOM SEG or RTSTRUCT."
+    ),
 ]
 Names = Annotated[Path | None, typer.Option("--names", help="JSON file: label value to name, for plain labelmaps.")]
 Address = Annotated[
@@ -36,6 +40,9 @@ def register(app: typer.Typer) -> None:
     app.command(epilog="Example: radfind export ct-folder --text 'both lungs' --formats seg,sr,stl --output out")(
         export
     )
+    app.command(
+        name="import", epilog="Example: radfind import ct-folder other.seg.dcm sizes.sr.dcm --output all.seg.nrrd"
+    )(take_in)
     pacs = typer.Typer(name="pacs", no_args_is_help=True, help="Find, fetch and store series of an archive.")
     pacs.command(epilog="Example: radfind pacs find http://127.0.0.1:8042/dicom-web --patient-id 123")(find)
     pacs.command(epilog="Example: radfind pacs fetch dimse://PACS@10.0.0.5:104 1.2.3 --output ct-folder")(fetch)
@@ -90,6 +97,8 @@ def measure(
             print(f"  {q.name:<28}{q.value:>12.2f}{range_} {'' if q.unit.value == '1' else q.unit.value}")
     for line in (*found.not_found, *found.not_supported):
         print(f"Not measured: {line}")
+    for line in found.notes:
+        print(f"Note: {line}")
 
 
 def export(
@@ -98,8 +107,8 @@ def export(
     formats: Annotated[
         str,
         typer.Option(
-            help="Comma-separated: seg, sr, ko, rtstruct (DICOM); stl, ply, obj, vtk, 3mf, glb, gltf; seg.nrrd, nrrd, "
-            "nii.gz, mha; csv, fhir."
+            help="Comma-separated: seg, seg-labelmap, sr, ko, rtstruct (DICOM); stl, ply, obj, vtk, 3mf, glb, gltf; "
+            "seg.nrrd, nrrd, nii.gz, mha; csv, fhir."
         ),
     ] = "seg,sr",
     segmentation: Segments = None,
@@ -114,12 +123,12 @@ def export(
 ) -> None:
     """Write segments as DICOM objects, meshes, labelmaps, tables or FHIR."""
     import radfind
-    from radfind.cli.ask import _text
+    from radfind.cli.output import query_text
     from radfind.exports.package import write_package
 
     wanted = [part.strip().lower().lstrip(".") for part in formats.split(",") if part.strip()]
     volume, found = _segments(path, segmentation, names, text, text_file, series, engine)
-    query = _text(text, text_file) if text is not None or text_file is not None else ""
+    query = query_text(text, text_file) if text is not None or text_file is not None else ""
     linked = bool(query) and bool({"ko", "fhir"} & set(wanted))
     ranking = radfind.rank(volume, query, engine=engine) if linked else None
     verdicts = radfind.verify(volume, query, engine=engine) if linked and "fhir" in wanted else ()
@@ -215,7 +224,7 @@ def _segments(
     engine: str,
 ) -> tuple[Volume, Segmentation]:
     import radfind
-    from radfind.cli.ask import _text
+    from radfind.cli.output import query_text
     from radfind.errors import InputError
 
     volume = radfind.load(path, series=series)
@@ -227,4 +236,4 @@ def _segments(
     if text is None and text_file is None:
         raise InputError("Say what to work on: --segmentation FILE, or --text with what to outline.")
     with progress("Segmenting") as context:
-        return volume, radfind.segment(volume, _text(text, text_file), engine=engine, context=context)
+        return volume, radfind.segment(volume, query_text(text, text_file), engine=engine, context=context)

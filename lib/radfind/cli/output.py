@@ -11,12 +11,16 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from radfind.engines.api import Context
 
 EXIT_FAILED = 1
 """The software failed although the input was sound."""
 EXIT_INPUT = 2
 """The input or the arguments are unusable."""
+EXIT_CONTRADICTED = 3
+"""The images contradict the report: for scripts that stop a report before it is signed."""
 EXIT_CANCELLED = 130
 """Interrupted by the user (Ctrl+C), as shells report it."""
 
@@ -98,3 +102,25 @@ def progress(title: str) -> Iterator[Context]:
             bar.update(task, completed=fraction, description=f"{title}: {message}" if message else title)
 
         yield Context(report)
+
+
+def query_text(text: str | None, file: Path | None) -> str:
+    """The text of a command: given in words or in a file ('-' is standard input).
+
+    Raises:
+        InputError: both were given or neither, or the file is no UTF-8 text.
+    """
+    from radfind.errors import InputError
+
+    if text is not None and file is not None:
+        raise InputError("Give either --text or --text-file, not both.")
+    if file is not None:
+        if str(file) == "-":
+            return sys.stdin.read()
+        try:
+            return file.read_text(encoding="utf-8-sig")
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"The text file {file} cannot be read as UTF-8 text: {error}.") from error
+    if text is None:
+        raise InputError("No text was given. Add --text 'what to look for', or --text-file FILE.")
+    return text

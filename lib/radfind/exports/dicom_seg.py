@@ -52,16 +52,16 @@ def segmentation_object(segmentation: Segmentation, volume: Volume, *, series_nu
     order = source_order(volume)
     used = [n for n, k in enumerate(order) if any(segment.mask[k].any() for segment in segments)]
     descriptions = [
-        _description(segment, number, segmentation.engine) for number, segment in enumerate(segments, start=1)
+        description(segment, number, segmentation.engine) for number, segment in enumerate(segments, start=1)
     ]
-    dataset = _frame_of_one(volume, sources, used, descriptions[0], series_number)
+    dataset = frame_of_one(volume, sources, used, descriptions[0], series_number)
     dataset.SegmentSequence = Sequence(descriptions)
     finished(dataset, volume)
     fill(dataset, segments, volume.geometry)
     return dataset
 
 
-def _frame_of_one(volume: Volume, sources: list[Dataset], used: list[int], first: Any, series_number: int) -> Any:
+def frame_of_one(volume: Volume, sources: list[Dataset], used: list[int], first: Any, series_number: int) -> Any:
     """highdicom's SEG of one segment that fills every used slice: all but the frames of the others is in it."""
     import highdicom as hd
 
@@ -92,12 +92,13 @@ def write_seg(segmentation: Segmentation, volume: Volume, path: str | Path) -> P
     return save(segmentation_object(segmentation, volume), path)
 
 
-def _description(segment: Segment, number: int, engine: str) -> Any:
+def description(segment: Segment, number: int, engine: str) -> Any:
+    """highdicom's description of a segment: codes, colour, algorithm, and a tracking UID of its own."""
     import highdicom as hd
     from pydicom.sequence import Sequence
 
     codes: SegmentCodes = codes_of(segment)
-    description = hd.seg.SegmentDescription(
+    item = hd.seg.SegmentDescription(
         segment_number=number,
         segment_label=segment.name[:64],
         segmented_property_category=dicom_code(codes.category),
@@ -115,11 +116,11 @@ def _description(segment: Segment, number: int, engine: str) -> Any:
     if codes.side is not None:
         modifier = Sequence([dicom_code(codes.side)])
         if codes.region is not None:
-            description.AnatomicRegionSequence[0].AnatomicRegionModifierSequence = modifier
+            item.AnatomicRegionSequence[0].AnatomicRegionModifierSequence = modifier
         else:
-            description.SegmentedPropertyTypeModifierCodeSequence = modifier
-    description.RecommendedDisplayCIELabValue = cielab(segment.color)
-    return description
+            item.SegmentedPropertyTypeModifierCodeSequence = modifier
+    item.RecommendedDisplayCIELabValue = cielab(segment.color)
+    return item
 
 
 def cielab(color: tuple[int, int, int]) -> list[int]:

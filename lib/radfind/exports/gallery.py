@@ -21,7 +21,7 @@ from radfind.language.findings import Finding
 from radfind.results import Evidence, RankedSlice, Ranking, Segmentation, Verdict
 from radfind.volume import Volume
 
-_ANSWERS = {
+ANSWERS = {
     "yes": ("✓", "Supported", "与影像相符"),
     "no": ("✗", "Contradicted", "与影像不符"),
     "maybe": ("?", "Undecided", "无法确定"),
@@ -42,7 +42,7 @@ _LARGE_MM3 = 100_000  # what is larger is told by its volume; a diameter says li
 
 
 @dataclasses.dataclass(frozen=True)
-class _Thumbnail:
+class Thumbnail:
     picture: Picture
     caption: str
     alt: str
@@ -62,9 +62,9 @@ class _Card:
     title: str
     title_zh: str
     rows: tuple[tuple[str, str, str], ...]
-    key: _Thumbnail | None
-    detail: _Thumbnail | None
-    thumbnails: tuple[_Thumbnail, ...]
+    key: Thumbnail | None
+    detail: Thumbnail | None
+    thumbnails: tuple[Thumbnail, ...]
     where: tuple[tuple[float, float, bool], ...]
     notes: tuple[str, ...]
 
@@ -113,8 +113,8 @@ def write_gallery(
         created=(created or datetime.datetime.now()).strftime("%Y-%m-%d %H:%M"),
         facts=_facts(volume),
         engines=sorted({engine for engine in engines if engine}),
-        counts=[(answer, *_ANSWERS[answer], sum(v.answer == answer for v in verdicts)) for answer in _ANSWERS],
-        runs=_runs(text, verdicts),
+        counts=[(answer, *ANSWERS[answer], sum(v.answer == answer for v in verdicts)) for answer in ANSWERS],
+        runs=highlighted(text, verdicts),
         cards=cards,
         last=volume.geometry.shape[0] - 1,
         segments=segments,
@@ -154,7 +154,7 @@ def _notes(volume: Volume, ranking: Ranking | None, segmentation: Segmentation |
     return list(dict.fromkeys(notes))
 
 
-def _runs(text: str, verdicts: Sequence[Verdict]) -> list[dict[str, Any]]:
+def highlighted(text: str, verdicts: Sequence[Verdict]) -> list[dict[str, Any]]:
     """The text cut where highlighting changes: {text, number, answer, strong}; `number` is None for plain text.
 
     Where statements overlap the shorter one shows, since it says more precisely what was judged, and of equal ones
@@ -247,22 +247,22 @@ def _card(
     crop: Box,
 ) -> _Card:
     finding = verdict.finding
-    icon, label, label_zh = _ANSWERS[verdict.answer]
+    icon, label, label_zh = ANSWERS[verdict.answer]
     window = finding.concept.window if finding else None
     title = finding.concept.english if finding else "Not understood"
     title_zh = finding.concept.chinese if finding else "无法理解"
 
-    def thumbnail(item: RankedSlice, width: int, box: Box = crop) -> _Thumbnail:
+    def thumbnail(item: RankedSlice, width: int, box: Box = crop) -> Thumbnail:
         shown = mask if mask is not None else _union(item.evidence)
         view = picture(volume, item.index, window=window, mask=shown, crop=box, width=width)
         position = volume.geometry.to_lps((item.index, 0, 0))
         axis = {"L": 0, "R": 0, "P": 1, "A": 1, "S": 2, "I": 2}[volume.geometry.orientation[2]]
         place = f"slice {item.index} · {'LPS'[axis]} {position[axis]:+.1f} mm"
         alt = f"{title}, slice {item.index}" + (", evidence outlined" if view.paths else "")
-        return _Thumbnail(view, place, alt, float(item.score), item.rank)
+        return Thumbnail(view, place, alt, float(item.score), item.rank)
 
     key = detail = None
-    rest: tuple[_Thumbnail, ...] = ()
+    rest: tuple[Thumbnail, ...] = ()
     if slices:
         first = slices[0]
         if mask is not None and mask.any() and not mask[first.index].any() and not first.evidence:

@@ -11,7 +11,7 @@ from radfind.measure.quantities import measure, require_segments
 from radfind.results import Ranking, Segmentation, Verdict
 from radfind.volume import Volume
 
-DICOM = ("seg", "sr", "ko", "rtstruct")
+DICOM = ("seg", "seg-labelmap", "sr", "ko", "rtstruct")
 LABELMAPS = ("seg.nrrd", "nrrd", "nii.gz", "mha")
 MESHES = ("stl", "ply", "obj", "vtk", "3mf", "glb", "gltf")
 TABLES = ("csv", "fhir")
@@ -79,6 +79,10 @@ def _dicom(
 
             measured = [measure(volume, segment) for segment in segmentation.segments if segment.mask.any()]
             files.append(write_measurement_report(measured, seg, volume, target / "measurements.dcm"))
+    if "seg-labelmap" in wanted:
+        from radfind.exports.dicom_seg_labelmap import write_labelmap_seg
+
+        files.append(write_labelmap_seg(segmentation, volume, target / "segmentation_labelmap.dcm"))
     if "ko" in wanted and ranking is not None:
         from radfind.exports.dicom_sr import write_key_objects
 
