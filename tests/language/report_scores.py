@@ -29,6 +29,13 @@ COVERS = {
     "atherosclerosis": ("aortic calcification", "coronary artery calcification"),
 }
 LABELS = Path(__file__).parent / "labels"
+# Set of reports -> its file, and the `half` taken of it (None: all). "kept_aside" alone served no rule.
+SETS = {
+    "dev": ("reports.json", "dev"),
+    "held_out": ("reports.json", "held_out"),
+    "blind": ("reports_blind.json", None),
+    "kept_aside": ("reports_blind2.json", None),
+}
 
 
 @dataclasses.dataclass
@@ -73,19 +80,23 @@ def texts(folder: Path) -> dict[str, str]:
         }
 
 
-def score(folder: Path, half: str) -> dict[str, Score]:
-    """Scores of "dev" or "held_out" (both for development) or of "blind" (kept aside): {"presence", "side", "size"}.
+def score(folder: Path, name: str) -> dict[str, Score]:
+    """Scores of one of `SETS`: {"presence", "side", "size"}.
 
-    Never print the `errors` of "blind": who has read them can no longer judge by it.
+    Never print the `errors` of "kept_aside": who has read them can no longer judge by it.
+
+    Raises:
+        FileNotFoundError: the labels of that set are not there.
     """
-    content = json.loads((LABELS / ("reports_blind.json" if half == "blind" else "reports.json")).read_text("utf-8"))
+    file, half = SETS[name]
+    content = json.loads((LABELS / file).read_text("utf-8"))
     lexicon = default_lexicon()
     ids = {term: concept.id if (concept := lexicon.lookup(term)) else term for term in content["universe"]}
     covered = {c.id: ids[term] for term, names in COVERS.items() for name in names if (c := lexicon.lookup(name))}
     scores = {"presence": Score(), "side": Score(), "size": Score()}
     written = texts(folder)
     for report in content["reports"]:
-        if report["half"] == half:
+        if half in (None, report["half"]):
             _score_report(report, written[report["volume"]], ids, covered, lexicon, scores)
     return scores
 

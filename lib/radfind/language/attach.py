@@ -17,6 +17,7 @@ from radfind.language.text import Piece
 # Findings that describe another one ("nodule with calcification"); later words go on describing that other one.
 _DESCRIBING = frozenset(
     ["calcification", "cavity", "cavitation", "necrosis", "air_bronchogram", "spiculation", "pleural_tag", "halo_sign"]
+    + ["mass_effect"]
 )
 
 
@@ -214,27 +215,6 @@ def _modifiers(
     return list(words[index:]), list(words[:index])
 
 
-_SIZE_BREAK = re.compile(
-    r"[,;:()]|\b(?:is|are|was|were|in the|in both|in right|in left|on|and|with|at|from|to|which|measuring)\b|见|示|伴"
-)
-_MEASURED_ORGAN = re.compile(r"(?:'s)?\s?(?:[a-z-]+ ){0,2}(?:length|size|measures|is|was)|(?:长)")
-_ORGAN_WIDTH = re.compile(r"(?:'s)?\s?(?:[a-z-]+ ){0,2}(?:diameter|calib[a-z]+|width)|(?:直径|宽|内径|管径)")
-_DIAMETER = re.compile(r"\s?(?:in\s)?diameter\b")
-_MEASURE_OF = re.compile(r"(?:diameter|calib[a-z]+|width|length|size)s? of (?:the )?\Z")
-
-
-def measured_organ(folded: str, organs: Sequence[Piece], size: Size) -> int | None:
-    """Index of the organ whose width a size is: that of "diameter of the ...", else the nearest before, else behind."""
-    before = [i for i, organ in enumerate(organs) if organ.stop <= size.start]
-    for index in reversed(before):
-        if _MEASURE_OF.search(folded[max(0, organs[index].start - 30) : organs[index].start]):
-            return index
-    if before and size.start - organs[before[-1]].stop < 60:
-        return before[-1]
-    behind = [i for i, organ in enumerate(organs) if 0 <= organ.start - size.stop < 60]
-    return behind[0] if behind else None
-
-
 def host(claims: Sequence[Claim], position: int) -> Claim | None:
     """The finding that words at this position go on describing: the nearest before, describing findings passed over."""
     before = [claim for claim in claims if claim.start <= position]
@@ -252,42 +232,6 @@ def following(folded: str, claims: Sequence[Claim], position: int, stopper: re.P
         if claim.start <= position <= claim.stop:
             return claim
     return None
-
-
-def attach_sizes(folded: str, claims: Sequence[Claim], sizes: Sequence[Size], organs: Sequence[Piece]) -> list[Size]:
-    """Gives sizes of lesions to their findings; returns those that found none."""
-    left: list[Size] = []
-    for size in sizes:
-        if size.role != "lesion":
-            continue
-        claim = following(folded, claims, size.stop, _SIZE_BREAK)
-        whose = host(claims, size.start - 1)
-        if claim is not None and claim.describes and whose is not None and not whose.describes:
-            # "nodule with 7 mm diameter rim calcification": nobody gives the diameter of a rim
-            claim = whose if _DIAMETER.match(folded, size.stop) else claim
-        if claim is None:
-            before = host([c for c in claims if c.start <= size.start], size.start)
-            nearest = max((c.stop for c in claims if c.start <= size.start), default=-1)
-            organ = max(
-                (organ for organ in organs if nearest <= organ.start < size.start), key=lambda o: o.start, default=None
-            )
-            about_organ = organ is not None and (
-                _MEASURE_OF.search(folded[max(0, organ.start - 30) : organ.start])
-                or _ORGAN_WIDTH.match(folded[organ.stop : size.start])
-                or (before is None and _MEASURED_ORGAN.match(folded[organ.stop : size.start]))
-            )
-            if about_organ:
-                left.append(size)
-                continue
-            claim = before
-        if claim is None:
-            later = [c for c in claims if c.start >= size.stop]
-            claim = next((c for c in later if not c.describes), later[0] if later else None)
-        if claim is None:
-            left.append(size)
-        else:
-            claim.sizes.append(size)
-    return left
 
 
 _ATTRIBUTE_BREAK = re.compile(

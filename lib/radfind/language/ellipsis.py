@@ -276,7 +276,9 @@ def _enlarged(
             continue
         first, last = sorted(((organ.span.start, organ.span.stop), change.span()))
         between = folded[first[1] : last[0]]
-        if len(between) > (110 if pathological else 40) or re.search(r"[;:.]|\bbut\b|\bwith\b|,(?! )", between):
+        if len(between) > (110 if pathological else 40) or re.search(r"[;:.]|\bbut\b|,(?! )", between):
+            continue
+        if re.search(r"\bwith\b", between) and not (pathological and re.fullmatch(r"s?\swith\s(?:an?\s)?", between)):
             continue
         concept = _enlarged_name(organ.concept, lexicon)
         if concept is not None:

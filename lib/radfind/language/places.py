@@ -42,9 +42,10 @@ class PlaceWord:
 
 
 _SIDE = re.compile(
-    r"(?<![a-z])(?:(?P<both>both|bilateral|bilaterally|either side|two-sided)|(?P<right>right"
+    r"(?<![a-z])(?:(?P<both>both|bilateral|bilaterally|either side|two-sided"
+    r"|all (?:lung )?(?:lobes|zones)(?! of the (?:left|right)))|(?P<right>right"
     r"|rt|dextra)|(?P<left>left|lt|sinistra))(?![a-z])"
-    r"|(?P<zh_both>双侧|两侧|左右(?=[肺侧肾叶两])|双(?=[侧肺肾上下叶胸髋膝肩腋锁颈颌乳眼耳卵输股手足肘腕踝])|两(?=[侧肺肾上下叶胸髋膝肩腋锁颈乳]))"
+    r"|(?P<zh_both>双侧|两侧|各肺?叶|左右(?=[肺侧肾叶两])|双(?=[侧肺肾上下叶胸髋膝肩腋锁颈颌乳眼耳卵输股手足肘腕踝])|两(?=[侧肺肾上下叶胸髋膝肩腋锁颈乳]))"
     r"|(?P<zh_right>右)|(?P<zh_left>左(?!右))"
 )
 _MORE_THERE = re.compile(
@@ -53,12 +54,14 @@ _MORE_THERE = re.compile(
     r"(?:\s(?!in\b)[a-z]+){0,2}\s(?:on|at)\s(?:the\s)?\Z|以\Z"
 )
 _DIRECTION = re.compile(
-    r"[- ]?(?:opening|facing|convex|concave|ward|deviat|shift)|(?:侧)?(?:明显|为著|为主|显著|凸|偏|移)"
+    r"[- ]?(?:opening|facing|convex(?!ity)|concav|ward|deviat|shift)|(?:侧)?(?:明显|为著|为主|显著|凸|偏|移)"
 )
 _TOWARDS = re.compile(
     r"\b(?:opening|facing|convex(?:ity)?|concav(?:e|ity)|looking|directed|deviat[a-z]+|shift(?:ed|ing)?|displaced)"
     r"(?:\s(?:is|facing|looking|directed|to|towards?|on|the|side)){0,4}\s\Z|[向偏]\Z"
 )
+# "extending towards the mediastinum" does not put a thyroid nodule there
+_EXTENDING = re.compile(r"\bexten(?:d|ds|ding|sion)\s(?:\w+\s){0,2}(?:to|towards?|into|up to)\s(?:the\s)?\Z")
 _OTHER_WORD = r"(?:\s|,|/|&|-|and\b|or\b|the\b|right\b|left\b|both\b|upper\b|middle\b|lower\b|lungs?\b)"
 _LOBE = re.compile(
     rf"(?<![a-z])(?P<position>upper|middle|lower|superior|inferior)(?=(?:{_OTHER_WORD}){{1,14}}(?:lobes?"
@@ -146,7 +149,7 @@ def _zones() -> tuple[re.Pattern[str], dict[str, str]]:
     latin = "|".join(re.escape(word) for word in words if word.isascii())
     chinese = "|".join(re.escape(word) for word in words if not word.isascii())
     return re.compile(
-        rf"(?<![a-z])(?:{latin})(?![a-z])(?!\s(?:segment|chamber|view|plane|mediastin))|(?:{chinese})(?!基底段|段)"
+        rf"(?<![a-z])(?:{latin})(?![a-z])(?!\s(?:segment|chamber|view|plane|mediastin))|(?<!小叶)(?:{chinese})(?!基底段|段)"
     ), written
 
 
@@ -166,11 +169,13 @@ def find_place_words(folded: str, start: int, stop: int, anatomy: Iterable[Match
         for m in named
         if any(lexicon.is_a(m.concept, part) for part in ("heart", "blood_vessel", "cerebral_hemisphere"))
     ]
+    curved = "scolio" in folded[start:stop]  # only then is a convexity no part of the brain
     for match in _SIDE.finditer(folded, start, stop):
         if any(m.span.start <= match.start() < m.span.stop for m in own_side):
             continue  # the right atrium is not on the right
         before = folded[max(start, match.start() - 40) : match.start()]
-        towards = _TOWARDS.search(before) or _DIRECTION.match(folded[match.end() : match.end() + 16])
+        after = folded[match.end() : match.end() + 16]
+        towards = _TOWARDS.search(before) or _DIRECTION.match(after) or (curved and "convexity" in after)
         if towards or _MORE_THERE.search(before):
             continue  # "more on the right" and "open to the left" are no places
         kind = match.lastgroup or ""
@@ -211,7 +216,11 @@ def find_place_words(folded: str, start: int, stop: int, anatomy: Iterable[Match
         for match in _LEVEL.finditer(folded, start, stop)
         if (levels := _levels(match))
     ]
-    words += [PlaceWord(m.span.start, m.span.stop, "anatomy", m.concept.id, m.concept) for m in named]
+    words += [
+        PlaceWord(m.span.start, m.span.stop, "anatomy", m.concept.id, m.concept)
+        for m in named
+        if not _EXTENDING.search(folded, max(start, m.span.start - 40), m.span.start)
+    ]
     return sorted(words, key=lambda word: (word.start, word.stop))
 
 
@@ -266,7 +275,11 @@ def place_of(words: Sequence[PlaceWord], folded: str, lexicon: Lexicon) -> Place
         folded: the text they index.
         lexicon: gives the concepts of lobes.
     """
-    lobes = _bind_lobes(words, folded)
+    organs = [word.concept for word in words if word.concept is not None]
+    liver = any(lexicon.is_a(organ, "liver") for organ in organs)
+    lobed = liver or any(lexicon.is_a(organ, "thyroid_gland") for organ in organs)
+    # the "superior right lobe" of a liver is not one of the lung
+    lobes = [] if lobed and not any(lexicon.is_a(organ, "lung") for organ in organs) else _bind_lobes(words, folded)
     sides: list[str] = [word.value for word in words if word.kind == "side"]
     sides += [side for _, side in lobes if side]
     if not sides and any(lobe == "middle" for lobe, _ in lobes):
@@ -276,7 +289,6 @@ def place_of(words: Sequence[PlaceWord], folded: str, lexicon: Lexicon) -> Place
         side = "both"
     elif sides:
         side = "left" if "left" in sides else "right"
-    liver = any(w.concept is not None and lexicon.is_a(w.concept, "liver") for w in words if w.kind == "anatomy")
     sites: dict[str, Concept] = {}
     for lobe, lobe_side in lobes:
         for id in _lobe_ids(lobe, lobe_side or side):

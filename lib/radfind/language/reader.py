@@ -8,6 +8,7 @@ import re
 from collections.abc import Sequence
 
 from radfind.language import attach
+from radfind.language.adjectives import merged_adjectives
 from radfind.language.apart import lesions
 from radfind.language.attach import Claim
 from radfind.language.attributes import find_attributes, find_counts
@@ -15,6 +16,7 @@ from radfind.language.concepts import Concept
 from radfind.language.ellipsis import Mention, measured_nodes, mentions
 from radfind.language.findings import Finding, ImageReference, Reading, Span
 from radfind.language.lexicon import Lexicon, Match, default_lexicon
+from radfind.language.measured import attach_sizes, measured_organ
 from radfind.language.places import PlaceWord, find_place_words, place_of
 from radfind.language.references import references_in
 from radfind.language.scope import clauses, find_cues, presence_of
@@ -130,7 +132,7 @@ class _Reader:
 
     def _read_sentence(self, sentence: Piece, section: str | None) -> None:
         folded = self.folded
-        matches = self._matches_in(sentence)
+        matches = merged_adjectives(folded, sentence, self._matches_in(sentence))
         references = self._references_in(sentence)
         named = mentions(folded, sentence, matches, self.lexicon)
         sizes = find_sizes(folded, sentence.start, sentence.stop)
@@ -151,7 +153,7 @@ class _Reader:
         parts = clauses(folded, sentence, spans, chinese)
         claims = [claim for mention in named if (claim := self._claim(mention, parts, cues, spans))]
         attach.attach_places(folded, parts, claims, words, chinese, self._fits)
-        left = attach.attach_sizes(folded, claims, sizes, [Piece(o.span.start, o.span.stop) for o in organs])
+        left = attach_sizes(folded, claims, sizes, [Piece(o.span.start, o.span.stop) for o in organs])
         self._note_measures(organs, left)
         said = [a for a in attributes if self._holds(a.start, a.stop, parts, cues, spans)]
         attach.attach_attributes(folded, claims, said)
@@ -241,7 +243,7 @@ class _Reader:
         """Keeps the width of an organ ("the ascending aorta measures 38 mm") for a dilatation told elsewhere."""
         spans = [Piece(organ.span.start, organ.span.stop) for organ in organs]
         for size in sizes:
-            index = attach.measured_organ(self.folded, spans, size)
+            index = measured_organ(self.folded, spans, size)
             # "the aorta measures up to 37 mm" gives its width
             mm = size.mm or ((size.range_mm[1],) if size.range_mm and size.range_mm[0] == 0 else ())
             if index is not None and mm:

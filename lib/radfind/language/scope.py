@@ -21,7 +21,7 @@ from radfind.language.text import Piece
 
 CueKind = Literal[
     "neutral", "deny_after", "deny_before", "deny_either", "hedge_after", "hedge_before", "hedge_either",
-    "suggests", "question", "stop", "normal", "past", "other",
+    "suggests", "question", "stop", "normal", "past", "past_before", "other",
 ]  # fmt: skip
 
 _DATA = Path(__file__).parent / "data" / "cues.json"
@@ -175,6 +175,8 @@ def presence_of(
             blocked = any(stop <= mark.start and mark.stop <= cue.start for mark in stops)
             if backward and not blocked:
                 acting.add(cue.kind)
+            if cue.kind == "past_before" and not blocked:
+                acting.add("past")
     if _PAIR_DENIED.match(folded, stop, clause.stop) and folded[start:stop].endswith("effusion"):
         acting.add("deny_after")
     if acting and _presupposed(folded, clause, start, named):
@@ -218,7 +220,8 @@ def _just_before(folded: str, stop: int, cue: Cue, named: Sequence[Piece]) -> bo
             return False
         stop = name.stop
     gap = folded[stop : cue.start]
-    return len(gap.split()) <= 4 and not _BRACKETED.search(gap)  # "nodule (lymph node?)" is a nodule
+    near = len(gap.split()) <= 4 or len(named) == 1  # "a 14 mm cyst in the right lobe of the liver?" asks about it
+    return near and not _BRACKETED.search(gap)  # "nodule (lymph node?)" is a nodule
 
 
 def _points_forward(cue: Cue, clause: Piece, named: Sequence[Piece]) -> bool:

@@ -1,0 +1,87 @@
+"""Which finding a size belongs to: the one it stands beside, the head of its phrase, or an organ's width."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from radfind.language.attach import Claim, following, host
+from radfind.language.sizes import Size
+from radfind.language.text import Piece
+
+_SIZE_BREAK = re.compile(
+    r"[,;:()]|\b(?:is|are|was|were|in the|in both|in right|in left|on|and|with|without|no|but|at|from|to"
+    r"|which|measuring)\b|见|示|伴|无|未"
+)
+_MEASURED_ORGAN = re.compile(r"(?:'s)?\s?(?:[a-z-]+ ){0,2}(?:length|size|measures|is|was)|(?:长)")
+_ORGAN_WIDTH = re.compile(r"(?:'s)?\s?(?:[a-z-]+ ){0,2}(?:diameter|calib[a-z]+|width)|(?:直径|宽|内径|管径)")
+_DIAMETER = re.compile(r"\s?(?:in\s)?diameter\b")
+_MEASURE_OF = re.compile(r"(?:diameter|calib[a-z]+|width|length|size)s? of (?:the )?\Z")
+
+
+def measured_organ(folded: str, organs: Sequence[Piece], size: Size) -> int | None:
+    """Index of the organ whose width a size is: that of "diameter of the ...", else the nearest before, else behind."""
+    before = [i for i, organ in enumerate(organs) if organ.stop <= size.start]
+    for index in reversed(before):
+        if _MEASURE_OF.search(folded[max(0, organs[index].start - 30) : organs[index].start]):
+            return index
+    if before and size.start - organs[before[-1]].stop < 60:
+        return before[-1]
+    behind = [i for i, organ in enumerate(organs) if 0 <= organ.start - size.stop < 60]
+    return behind[0] if behind else None
+
+
+_SUBORDINATE = re.compile(
+    r"\b(?:with|showing|containing|surrounded by|accompanied by|adjacent to)\s(?:[a-z-]+\s){0,4}\Z"
+    r"|(?:伴有?|周围|内见|内有)[^,。;]{0,6}\Z"
+)
+_GOES_BACK = re.compile(
+    r",\s*(?:(?:and|which|it|with)\s)*(?:measur|in size|in diameter"
+    r"|a (?:diameter|size)|approximately|about|[0-9])"
+)
+
+
+def _head(folded: str, claims: Sequence[Claim], claim: Claim | None, size: Size) -> Claim | None:
+    """ "A nodule with a ground-glass halo around it, measuring 6 mm": after the comma it is the nodule again."""
+    if claim is None or not _GOES_BACK.search(folded, claim.stop, size.stop):
+        return claim
+    earlier = [c for c in claims if c.stop <= claim.start and c.presence == claim.presence and not c.describes]
+    if earlier and _SUBORDINATE.search(folded, earlier[-1].stop, claim.start):
+        return earlier[-1]
+    return claim
+
+
+def attach_sizes(folded: str, claims: Sequence[Claim], sizes: Sequence[Size], organs: Sequence[Piece]) -> list[Size]:
+    """Gives sizes of lesions to their findings; returns those that found none."""
+    left: list[Size] = []
+    for size in sizes:
+        if size.role != "lesion":
+            continue
+        claim = following(folded, claims, size.stop, _SIZE_BREAK)
+        whose = host(claims, size.start - 1)
+        if claim is not None and claim.describes and whose is not None and not whose.describes:
+            # "nodule with 7 mm diameter rim calcification": nobody gives the diameter of a rim
+            claim = whose if _DIAMETER.match(folded, size.stop) else claim
+        if claim is None:
+            before = host([c for c in claims if c.start <= size.start], size.start)
+            nearest = max((c.stop for c in claims if c.start <= size.start), default=-1)
+            organ = max(
+                (organ for organ in organs if nearest <= organ.start < size.start), key=lambda o: o.start, default=None
+            )
+            about_organ = organ is not None and (
+                _MEASURE_OF.search(folded[max(0, organ.start - 30) : organ.start])
+                or _ORGAN_WIDTH.match(folded[organ.stop : size.start])
+                or (before is None and _MEASURED_ORGAN.match(folded[organ.stop : size.start]))
+            )
+            if about_organ:
+                left.append(size)
+                continue
+            claim = _head(folded, claims, before, size)
+        if claim is None:
+            later = [c for c in claims if c.start >= size.stop]
+            claim = next((c for c in later if not c.describes), later[0] if later else None)
+        if claim is None:
+            left.append(size)
+        else:
+            claim.sizes.append(size)
+    return left
