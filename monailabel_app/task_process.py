@@ -24,7 +24,7 @@ from typing import Any
 from monailabel.interfaces.datastore import Datastore
 from monailabel.interfaces.tasks.infer_v2 import InferTask
 
-from monailabel_app.task_worker import STORE_METHODS
+from monailabel_app.task_worker import STORE_METHODS, portable
 from radfind.engines.api import Context
 from radfind.errors import CancelledError, EngineError
 
@@ -215,7 +215,7 @@ class _Life:
                 raise EngineError(f"Tasks may not call {method} of the datastore.")
             self._send("told", number, getattr(self._store, method)(*arguments), None)
         except Exception as error:
-            self._send("told", number, None, error)
+            self._send("told", number, None, portable(error))
 
     def _obituary(self) -> str:
         code = None

@@ -12,7 +12,9 @@ from pathlib import Path
 
 CPU_SECONDS = 120
 MAX_LABEL_VOXELS = 4096 * 512 * 512
-OTHER_IMAGES = (".nrrd", ".nhdr", ".mha", ".mhd", ".nii", ".nii.gz", ".hdr", ".img", ".png", ".jpg", ".jpeg", ".zip")
+DETACHED = (".nhdr", ".mhd", ".hdr", ".img")
+"""Headers whose voxels lie in a file beside them, which the header names: on a server that could be any file."""
+OTHER_IMAGES = (*DETACHED, ".nrrd", ".mha", ".nii", ".nii.gz", ".png", ".jpg", ".jpeg", ".zip")
 _MAGIC = {
     ".nii.gz": (b"\x1f\x8b",),
     ".nii": (b"\x5c\x01\x00\x00", b"\x00\x00\x01\x5c", b"\x1c\x02\x00\x00", b"\x00\x00\x02\x1c"),
@@ -37,20 +39,23 @@ def limit(memory: int) -> None:
 
 def sniff(path: Path) -> str | None:
     """Why the file's first bytes do not fit its name, or what they must not say; None when all is well."""
+    name = path.name.lower()
+    with path.open("rb") as file:
+        head = file.read(1 << 16)
+    # Whatever the name: readers go by the content as well.
+    header = head.startswith((*_MAGIC[".nrrd"], *_MAGIC[".mha"]))
+    if name.endswith(DETACHED) or (header and _names_another_file(head)):
+        return "its voxels lie in another file; send them in one."
     for suffix, magics in _MAGIC.items():
-        if path.name.lower().endswith(suffix):
-            with path.open("rb") as file:
-                head = file.read(1 << 16)
+        if name.endswith(suffix):
             if not head.startswith(magics):
                 return f"its content is not what '{suffix}' stands for."
-            if suffix.endswith((".nrrd", ".mha")) and _names_another_file(head):
-                return "its voxels lie in another file; send them in one."
             return _zip_without_headers(path) if suffix == ".zip" else None
     return None  # DICOM: the reader tells
 
 
 def _names_another_file(head: bytes) -> bool:
-    """Whether an NRRD or MetaImage header points to a file beside it: on a server that could be any file."""
+    """Whether an NRRD or MetaImage header points to a file beside it."""
     for line in head.split(b"\n"):
         name, _, value = line.replace(b"=", b":", 1).partition(b":")
         key = name.strip().lower().replace(b" ", b"")

@@ -38,6 +38,7 @@ class Door:
         self._authenticator = authenticator
         self._refused = refused
         self._asking = Rates(settings.rate, settings.rate * 2)
+        self._hosts = frozenset(name.lower() for name in settings.hosts) | (_LOCAL_HOSTS if settings.local else set())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -71,10 +72,7 @@ class Door:
         """A page in a browser must not reach a server on this machine by a name of its own (DNS rebinding), nor
         ask in the user's name from another site."""
         host = _PORT.sub("", request.headers.get("host", "")).lower()
-        allowed = {name.lower() for name in self._settings.hosts}
-        if self._settings.local:
-            allowed |= _LOCAL_HOSTS
-        if allowed and host not in allowed:
+        if self._hosts and host not in self._hosts:
             raise Refusal(421, "This server does not answer under that name. Its operator can add it: --host-name.")
         forwarded = "x-forwarded-for" in request.headers or "forwarded" in request.headers
         if forwarded and not self._authenticator.login and not self._settings.allow_anonymous:

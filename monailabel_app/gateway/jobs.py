@@ -52,6 +52,7 @@ class Result:
     def discard(self) -> None:
         if self.file is not None:
             self.file.unlink(missing_ok=True)
+            self.file = None
 
 
 class Job:

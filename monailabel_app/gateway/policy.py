@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import functools
 import re
 
 
@@ -104,6 +105,7 @@ _RULES = [
 ]
 
 
+@functools.lru_cache(maxsize=4096)
 def rule_for(method: str, path: str) -> Rule | None:
     """The rule of the first matching route, or None: there is no such route."""
     for methods, pattern, rule in _RULES:

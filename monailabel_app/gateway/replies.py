@@ -15,6 +15,8 @@ from monailabel_app.gateway.errors import Refusal
 from monailabel_app.gateway.jobs import Result
 
 OUTPUTS = ("json", "image", "all", "dicom_seg")
+SMALL = 1 << 20
+"""Answers up to this many bytes are sent in one piece."""
 _CHUNK = 1 << 20
 
 
@@ -44,33 +46,31 @@ def checked_output(value: str | None) -> str:
     return value
 
 
-def reply(result: Result, output: str, *, keep: bool = False) -> Response:
+async def reply(result: Result, output: str, *, keep: bool = False) -> Response:
     """The answer for a finished inference; `keep` leaves the file for another time.
 
     Raises:
         Refusal: 404, the file was asked for and there is none.
     """
-    if output == "json":
-        response: Response = PlainJSON(result.params)
-    elif output in ("image", "dicom_seg"):
+    if output in ("image", "dicom_seg"):
         if result.file is None:
             raise Refusal(404, "This model returns no file; ask for output=json.")
         if output == "dicom_seg" and not result.name.endswith(".dcm"):
             raise Refusal(409, "The job was not asked for a DICOM SEG; submit it with output=dicom_seg.")
-        response = FileResponse(result.file, media_type=_mime(result.name), filename=result.name)
-    elif result.file is None:
+        response: Response = FileResponse(result.file, media_type=_mime(result.name), filename=result.name)
+    elif output == "json" or result.file is None:
         response = PlainJSON(result.params)
     else:
-        response = _multipart(result)
-    return response if keep else _Discarding(response, result)
+        response = await anyio.to_thread.run_sync(_multipart, result, keep)
+    return response if keep or result.file is None else _Discarding(response, result)
 
 
 def _mime(name: str) -> str:
     return "application/dicom" if name.endswith(".dcm") else mimetypes.guess_type(name)[0] or "application/octet-stream"
 
 
-def _multipart(result: Result) -> Response:
-    """`params` and `image`, in the order and form MONAI Label's client parses."""
+def _multipart(result: Result, keep: bool) -> Response:
+    """`params` and `image`, in the order and form MONAI Label's client parses. Reads the file: call it on a thread."""
     from requests_toolbelt import MultipartEncoder
 
     assert result.file is not None
@@ -81,6 +81,12 @@ def _multipart(result: Result) -> Response:
             "image": (result.name, handle, _mime(result.name)),
         }
     )
+    if body.len <= SMALL:  # streaming it would cost more than reading it
+        with handle:
+            whole = body.to_string()
+        if not keep:
+            result.discard()
+        return Response(whole, media_type=body.content_type)
 
     async def chunks() -> AsyncIterator[bytes]:
         try:

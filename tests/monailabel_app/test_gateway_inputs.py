@@ -15,7 +15,7 @@ import httpx
 import pytest
 from gateway_fakes import FakeTask, Live, live, nrrd
 
-from monailabel_app.gateway import checks
+from monailabel_app.gateway import checks, decode
 from monailabel_app.gateway.errors import Refusal
 
 DECODE_MEMORY = 3 << 30
@@ -63,6 +63,8 @@ def detached_nrrd(line: str) -> bytes:
     return f"NRRD0004\ntype: uchar\ndimension: 2\nsizes: 30 30\nencoding: raw\n{line}\n".encode()
 
 
+METAIMAGE = b"ObjectType = Image\nNDims = 2\nDimSize = 30 30\nElementType = MET_UCHAR\nElementDataFile = /etc/passwd\n"
+
 BOMBS = {
     "declares 65535 x 65535 x 65535": ("a.nrrd", nrrd().replace(b"sizes: 8 8 8", b"sizes: 65535 65535 65535")),
     "declares 32767 cubed": ("a.nii", nifti((32767, 32767, 32767))),
@@ -78,10 +80,12 @@ BOMBS = {
     "a detached header naming another file": ("a.nrrd", detached_nrrd("data file: /etc/passwd")),
     "an old detached header": ("a.nrrd", detached_nrrd("DataFile:/etc/passwd")),
     "a detached header in a zip": ("a.zip", zipped({"a.nrrd": detached_nrrd("data file: /etc/passwd")})),
-    "MetaImage naming another file": (
-        "a.mha",
-        b"ObjectType = Image\nNDims = 2\nDimSize = 30 30\nElementType = MET_UCHAR\nElementDataFile = /etc/passwd\n",
-    ),
+    "MetaImage naming another file": ("a.mha", METAIMAGE),
+    "a detached NRRD header": ("a.nhdr", detached_nrrd("data file: a.raw")),
+    "a detached MetaImage header": ("a.mhd", METAIMAGE),
+    "an Analyze header": ("a.hdr", nifti((4, 4, 4))),
+    "a detached header called DICOM": ("a.dcm", detached_nrrd("data file: /etc/passwd")),
+    "MetaImage called DICOM": ("a.dcm", METAIMAGE),
 }  # fmt: skip
 
 
@@ -134,6 +138,23 @@ def test_all_malformed_dicom(tmp_path: Path, shared_data: Callable[[str], Path])
             seen[status] = seen.get(status, 0) + 1
     print(seen)
     assert set(seen) <= {200, 400, 422}
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.nhdr", detached_nrrd("data file: /etc/passwd")),
+        ("a.nhdr", nrrd()),
+        ("a.mhd", METAIMAGE),
+        ("image", detached_nrrd("datafile: LIST")),
+        ("image", METAIMAGE.replace(b"/etc/passwd", b"slice%03d.raw 1 9 1")),
+    ],
+)
+def test_the_decoder_follows_no_header_to_another_file(tmp_path: Path, name: str, content: bytes) -> None:
+    """Also under names that the gateway would not have let through to it."""
+    (tmp_path / name).write_bytes(content)
+    for kind in ("image", "label", "session"):
+        assert "another file" in str(decode.main(kind, tmp_path / name))
 
 
 def test_a_label_is_decoded_too(tmp_path: Path) -> None:
