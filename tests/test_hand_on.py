@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 from pathlib import Path
 
@@ -69,14 +70,18 @@ def test_a_labelmap_of_another_scan_is_refused(scan: tuple[Path, Volume, Segment
 def test_every_format_is_written(scan: tuple[Path, Volume, Segmentation], tmp_path: Path) -> None:
     _, volume, segmentation = scan
     ranking = Ranking((RankedSlice(1, 11, 0.9),), np.zeros(24))
-    files = write_package(volume, segmentation, tmp_path, FORMATS, ranking=ranking, text="kidney")
-    assert len(files) == len(set(files)) == 4 + 4 + 4 * 2 + 3 + 2
+    one, two = segmentation.segments
+    apart = dataclasses.replace(segmentation, segments=(one, dataclasses.replace(two, mask=two.mask & ~one.mask)))
+    files = write_package(volume, apart, tmp_path, FORMATS, ranking=ranking, text="kidney")
+    assert len(files) == len(set(files)) == 5 + 4 + 4 * 2 + 3 + 2
     assert all(file.stat().st_size > 100 for file in files)
     assert sorted(tmp_path.iterdir()) == sorted(files)  # no drafts are left behind
     with pytest.raises(InputError, match="cannot be written"):
         write_package(volume, segmentation, tmp_path, ["doc"])
     with pytest.raises(InputError, match="ranked slices"):
         write_package(volume, segmentation, tmp_path, ["ko"])
+    with pytest.raises(InputError, match="overlap"):
+        write_package(volume, segmentation, tmp_path, ["seg-labelmap"])
 
 
 def test_measure_and_export_commands(scan: tuple[Path, Volume, Segmentation], tmp_path: Path) -> None:
@@ -106,3 +111,25 @@ def test_measure_and_export_commands(scan: tuple[Path, Volume, Segmentation], tm
     }
     assert pydicom.dcmread(out / "segmentation.dcm").PatientName == "Anonymous"
     assert isinstance(runner.invoke(app, ["measure", str(folder)]).exception, InputError)
+
+
+def test_import_command(scan: tuple[Path, Volume, Segmentation], tmp_path: Path) -> None:
+    """A SEG, a structure set and an SR of one scan taken in together: one file, one table."""
+    folder, volume, segmentation = scan
+    sent = tmp_path / "sent"
+    write_package(volume, segmentation, sent, ["seg", "sr", "rtstruct"])
+    runner, table, merged = CliRunner(), tmp_path / "m.csv", tmp_path / "all.seg.nrrd"
+    given = [str(sent / name) for name in ("segmentation.dcm", "contours.dcm", "measurements.dcm")]
+    done = runner.invoke(app, ["import", str(folder), *given, "-o", str(merged), "--csv", str(table), "--json"])
+    assert done.exit_code == 0, done.output
+    told = json.loads(done.stdout)
+    assert [s["name"] for s in told["segments"]] == ["right kidney", "something else"] * 2 and not told["notes"]
+    for back, segment in zip(read_segmentation(merged, volume).segments, segmentation.segments * 2, strict=True):
+        assert 2 * (back.mask & segment.mask).sum() / (back.mask.sum() + segment.mask.sum()) > 0.99
+    with table.open(encoding="utf-8-sig") as file:
+        rows = [row for row in csv.DictReader(file) if row["measurement"] == "Volume"]
+    truth = [float(s.mask.sum()) * volume.geometry.voxel_volume for s in segmentation.segments]
+    assert [float(row["value"]) for row in rows] == pytest.approx(truth, rel=1e-3)
+    assert isinstance(runner.invoke(app, ["import", str(folder), str(folder)]).exception, InputError)
+    done = runner.invoke(app, ["measure", str(folder), "--segmentation", given[0], "--json"])
+    assert json.loads(done.stdout)["segments"][0]["quantities"][0]["value"] == pytest.approx(truth[0])

@@ -5,37 +5,50 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from radfind.errors import ImageError
+from radfind.errors import ImageError, NotSupportedError
 from radfind.imaging.image_files import suffix_of
 from radfind.language.concepts import Concept
 from radfind.results import Segment, Segmentation
 from radfind.volume import Geometry, Volume
 
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+
 _CLOSE_MM = 0.05
 
 
 def read_segmentation(path: str | Path, volume: Volume, *, names: Mapping[int, str] | None = None) -> Segmentation:
-    """The segments of a ``.seg.nrrd``, NRRD, NIfTI or MHA labelmap, on the grid of `volume`.
+    """The segments of a ``.seg.nrrd``, NRRD, NIfTI or MHA labelmap, a DICOM SEG or an RTSTRUCT, on `volume`'s grid.
 
-    A ``.seg.nrrd`` brings names and colours; for others give `names` (label value to name). Names that the lexicon
-    knows give their segments a concept.
+    A ``.seg.nrrd``, SEG or RTSTRUCT brings names, codes and colours; for others give `names` (label value to name).
+    Names that the lexicon knows give their segments a concept.
 
     Raises:
-        ImageError: the file cannot be read, holds no labels, or lies on another grid.
+        ImageError: the file cannot be read, holds no labels, lies on another grid, or was made on another series.
+        NotSupportedError: it is a DICOM object of another kind.
     """
     import SimpleITK as sitk
 
+    from radfind.imaging.dicom_origins import read_object
+
     file = Path(path)
+    dataset = read_object(file)
+    if dataset is not None:
+        return _from_dicom(dataset, volume, file)
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(file))
     try:
         image = reader.Execute()
     except RuntimeError as error:
-        raise ImageError(f"'{file}' cannot be read as a labelmap. Give a .seg.nrrd, .nrrd, .nii.gz or .mha.") from error
+        raise ImageError(
+            f"'{file}' cannot be read as a labelmap. Give a .seg.nrrd, .nrrd, .nii.gz or .mha, or a DICOM "
+            "SEG or RTSTRUCT."
+        ) from error
     array = sitk.GetArrayFromImage(image)
     if image.GetDimension() != 3 or array.dtype.kind not in "iu":
         raise ImageError(f"'{file}' is no labelmap: it must be three-dimensional with whole numbers as labels.")
@@ -52,6 +65,26 @@ def read_segmentation(path: str | Path, volume: Volume, *, names: Mapping[int, s
     if not segments:
         raise ImageError(f"'{file}' holds no label: every voxel is 0.")
     return Segmentation(volume.geometry, tuple(segments), engine=file.name)
+
+
+def _from_dicom(dataset: Dataset, volume: Volume, file: Path) -> Segmentation:
+    from radfind.imaging import dicom_seg_reading, rtstruct_reading
+
+    kind = str(dataset.SOPClassUID)
+    try:
+        if kind in dicom_seg_reading.SOP_CLASSES:
+            return dicom_seg_reading.segmentation_from_seg(dataset, volume, file)
+        if kind == rtstruct_reading.SOP_CLASS:
+            return rtstruct_reading.segmentation_from_rtstruct(dataset, volume, file)
+    except (AttributeError, KeyError, ValueError, TypeError, IndexError) as error:  # pydicom's, for what is not there
+        raise ImageError(
+            f"'{file}' lacks what a DICOM object of its kind must have ({error}). Export it again."
+        ) from error
+    from pydicom.uid import UID
+
+    raise NotSupportedError(
+        f"'{file}' is a DICOM object of the kind {UID(kind).name}. Segments are read from SEG and RTSTRUCT objects."
+    )
 
 
 def read_names(path: str | Path) -> dict[int, str]:
