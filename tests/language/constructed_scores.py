@@ -24,6 +24,7 @@ from radfind.language.lexicon import Lexicon, default_lexicon
 from radfind.language.reader import read
 
 LABELS = Path(__file__).parent / "labels"
+SETS = ("en", "zh")
 WHAT = ("presence", "side", "size", "reference")
 
 
@@ -47,9 +48,9 @@ class Claim:
         )
 
 
-def score(language: str) -> dict[str, report_scores.Score]:
-    """Scores of the "en" or "zh" sentences."""
-    content = json.loads((LABELS / f"constructed_{language}.json").read_text("utf-8"))
+def score(name: str) -> dict[str, report_scores.Score]:
+    """Scores of one of `SETS`."""
+    content = json.loads((LABELS / f"constructed_{name}.json").read_text("utf-8"))
     scores = {what: report_scores.Score() for what in WHAT}
     for entry in content["texts"]:
         _score_text(entry["text"], [Claim.parse(words) for words in entry["claims"]], scores)

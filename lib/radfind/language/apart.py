@@ -4,15 +4,57 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections.abc import Sequence
 
 from radfind.language.attach import Claim, sided
 from radfind.language.places import PlaceWord
 from radfind.language.sizes import Size
 
-_LISTED = re.compile(r"\s*(?:in (?:diameter|size)\s?)?(?:,|、|/)?\s*(?:and|及|和|与)?\s*(?:approximately |about |约)?")
+_LISTED = re.compile(
+    r"-?\s*(?:in (?:diameter|size)\s?)?(?:,|、|/)?\s*(?:and|及|和|与)?\s*(?:approximately |about |约)?"
+)
 _LARGEST = re.compile(
     r"largest|larger|biggest|smallest|smaller|maxim|greatest|longest|up to|short|最大|较大|大者|最小|分别"
 )
+
+
+def _paired(claim: Claim, folded: str) -> list[tuple[list[PlaceWord], list[Size]]]:
+    """ "3 and 6 mm nodules in the right upper and left lower lobes": a list of sizes beside a list of as many places.
+
+    Empty where the two lists are not of one length, or where either is no plain list.
+    """
+    exact = sorted((size for size in claim.sizes if size.mm), key=lambda size: size.start)
+    if len(exact) < 2 or len(exact) != len(claim.sizes) or claim.presence == "absent":
+        return []
+    if not all(_LISTED.fullmatch(folded[one.stop : two.start]) for one, two in itertools.pairwise(exact)):
+        return []
+    groups = _groups([word for word in claim.words if word.kind in ("side", "lobe")], folded)
+    if len(groups) != len(exact) or any(exact[0].stop <= word.start < exact[-1].start for word in claim.words):
+        return []
+    rest = [word for word in claim.words if word.kind == "anatomy" and not word.side and not _has_side(word)]
+    return [([*group, *rest], [size]) for group, size in zip(groups, exact, strict=True)]
+
+
+def _has_side(word: PlaceWord) -> bool:
+    return word.concept is not None and word.concept.id.startswith(("left_", "right_"))
+
+
+def _groups(words: Sequence[PlaceWord], folded: str) -> list[list[PlaceWord]]:
+    """Side and lobe words, one group for each place of a list; a place without a side has that of the one before."""
+    groups: list[list[PlaceWord]] = []
+    for word in words:
+        last = groups[-1][-1] if groups else None
+        gap = folded[last.stop : word.start] if last else ""
+        if last is None or (
+            (word.kind == "side" or last.kind == "lobe") and re.search(r",|、|及|和|与|/|&|\band\b", gap)
+        ):
+            if word.kind == "lobe" and word.side is None and groups:
+                groups.append([*(side for side in groups[-1] if side.kind == "side"), word])
+            else:
+                groups.append([word])
+        else:
+            groups[-1].append(word)
+    return groups
 
 
 def lesions(claim: Claim, folded: str) -> list[tuple[list[PlaceWord], list[Size]]]:
@@ -22,6 +64,8 @@ def lesions(claim: Claim, folded: str) -> list[tuple[list[PlaceWord], list[Size]
     are counted ("two nodules of 5 and 8 mm").
     """
     whole = [(claim.words, claim.sizes)]
+    if paired := _paired(claim, folded):
+        return paired
     start = claim.start if claim.anchor is None else claim.anchor
     exact = sorted((size for size in claim.sizes if size.mm), key=lambda size: size.start)
     if len(exact) > 1 and exact[-1].stop <= start and claim.presence != "absent":

@@ -16,8 +16,10 @@ from radfind.language.text import Piece
 
 # Findings that describe another one ("nodule with calcification"); later words go on describing that other one.
 _DESCRIBING = frozenset(
-    ["calcification", "cavity", "cavitation", "necrosis", "air_bronchogram", "spiculation", "pleural_tag", "halo_sign"]
-    + ["mass_effect"]
+    (
+        *("calcification", "cavity", "cavitation", "necrosis", "air_bronchogram", "spiculation", "pleural_tag"),
+        *("halo_sign", "mass_effect"),
+    )
 )
 
 
@@ -91,6 +93,7 @@ def attach_places(
         chinese: whether the sentence is Chinese.
         fits: whether a structure turns a general finding into one of its own ("thickening", oesophagus).
     """
+    words = [word for word in words if not _of_normal_part(folded, word, clauses, claims)]
     waiting: list[PlaceWord] = []
     previous: Claim | None = None
     fronted = [] if chinese else _fronted(folded, claims, words)
@@ -99,7 +102,7 @@ def attach_places(
         here = [word for word in words if clause.start <= word.start < clause.stop]
         if not inside:
             if previous is not None and re.match(
-                r"[,;\s]*(?:位于|于|在|以|见于|主要)", folded[clause.start : clause.stop]
+                r"[,;\s]*(?:位于|于|在|以|见于|主要|[左右][^,。;]{0,8}[0-9])", folded[clause.start : clause.stop]
             ):
                 previous.words += here
             else:
@@ -121,6 +124,21 @@ def attach_places(
             previous = inside[-1]
         elif previous is None:
             previous = first
+
+
+_NORMAL_PART = re.compile(
+    r"\b(?:is|are|was|were|appears?|remains?)\s(?:\w+ly\s)?(?:clear|normal|unremarkable|intact|patent)\b|正常|清晰|未见异常"
+)
+
+
+def _of_normal_part(folded: str, word: PlaceWord, clauses: Sequence[Piece], claims: Sequence[Claim]) -> bool:
+    """ "Trace right effusion; left angle is clear": the part told to be normal says nothing of the finding's place."""
+    begin = max(folded.rfind(mark, clauses[0].start, word.start) for mark in ",;") + 1 or clauses[0].start
+    ends = [end for mark in ",;" if (end := folded.find(mark, word.stop, clauses[-1].stop)) >= 0]
+    end = min(ends, default=clauses[-1].stop)
+    if any(begin <= claim.start < end for claim in claims) or not any(claim.start < begin for claim in claims):
+        return False
+    return bool(_NORMAL_PART.search(folded, word.stop, end))
 
 
 def _fronted(folded: str, claims: Sequence[Claim], words: Sequence[PlaceWord]) -> list[PlaceWord]:
@@ -197,10 +215,32 @@ def _attach_in_clause(
                 for w in leads[index]
                 if w.kind == "anatomy" and not w.side and w.concept and not w.concept.id.startswith(("left_", "right_"))
             ] + mine
-        claim.words = sorted(mine, key=lambda word: (word.start, word.stop))
+        claim.words = sorted(mine, key=_order)
+    for earlier, claim in itertools.pairwise(claims):
+        if _in_both_lungs(folded, earlier) and _may_share(folded, claim):
+            claim.words = sorted({*claim.words, *earlier.words}, key=_order)
     for earlier, claim in itertools.pairwise(claims):
         if claim.describes and not earlier.words:  # "nodules, some of them calcified, in both lungs"
             earlier.words = list(claim.words)
+
+
+def _in_both_lungs(folded: str, claim: Claim) -> bool:
+    """Whether the finding is told of both lungs as a whole."""
+    both = any(word.kind == "side" and word.value == "both" for word in claim.words)
+    parts = any(word.kind in ("lobe", "segment", "number") for word in claim.words)
+    return both and not parts and claim.presence == "present" and "lung" in claim.concept.sites
+
+
+def _may_share(folded: str, claim: Claim) -> bool:
+    """ "Fibrosis in both lungs, emphysema and nodules in the basal segments": no place of its own, or a plural."""
+    if sided(claim.words) or claim.presence != "present" or "lung" not in claim.concept.sites:
+        return False
+    return all(
+        (word.concept is not None and word.concept.id == "lung")
+        or word.kind == "zone"
+        or (word.kind in ("lobe", "segment") and re.match(r"\s?(?:lobes|segments)", folded[word.stop : word.stop + 12]))
+        for word in claim.words
+    )
 
 
 def _modifiers(
@@ -299,6 +339,25 @@ def attach_references(claims: Sequence[Claim], references: Sequence[ImageReferen
     return left
 
 
+_BESIDE = re.compile(
+    r"(?:adjacent|next|close) to|accompan(?:y|ied)|associated with|around|surrounding|neighbou?ring|beside"
+    r"|(?:secondary|due) to"
+)
+
+
+def share_with_neighbour(folded: str, claims: Sequence[Claim]) -> None:
+    """ "Atelectasis adjacent to the effusion on the left": what lies beside a finding is on its side."""
+    for claim, neighbour in itertools.pairwise(claims):
+        gap = folded[claim.stop : neighbour.start]
+        if sided(claim.words) or not _BESIDE.search(gap) or re.search(r"[;.]|\bno\b|without", gap):
+            continue
+        claim.words = sorted({*claim.words, *(w for w in neighbour.words if w.kind == "side" or w.side)}, key=_order)
+
+
+def _order(word: PlaceWord) -> tuple[int, int]:
+    return word.start, word.stop
+
+
 def share_with_interpretation(folded: str, claims: Sequence[Claim]) -> None:
     """ "a lesion compatible with an adenoma of 13 mm": the size is that of the lesion too."""
     for earlier, claim in itertools.pairwise(claims):
@@ -316,4 +375,6 @@ def share_with_brackets(folded: str, claims: Sequence[Claim]) -> None:
         if not claim.sizes:
             claim.sizes, claim.anchor = list(earlier.sizes), earlier.start
         if not sided(claim.words):
-            claim.words = sorted({*earlier.words, *claim.words}, key=lambda word: (word.start, word.stop))
+            claim.words = sorted({*earlier.words, *claim.words}, key=_order)
+        elif not sided(earlier.words) and all(word.start > claim.stop for word in claim.words):
+            earlier.words = list(claim.words)  # "opacities (pneumonia?) in the right upper lobe"

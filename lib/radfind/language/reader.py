@@ -13,18 +13,20 @@ from radfind.language.apart import lesions
 from radfind.language.attach import Claim
 from radfind.language.attributes import find_attributes, find_counts
 from radfind.language.concepts import Concept
+from radfind.language.discourse import is_definite, is_earlier, is_purpose
 from radfind.language.ellipsis import Mention, measured_nodes, mentions
 from radfind.language.findings import Finding, ImageReference, Reading, Span
 from radfind.language.lexicon import Lexicon, Match, default_lexicon
-from radfind.language.measured import attach_sizes, measured_organ
+from radfind.language.measured import attach_sizes
 from radfind.language.places import PlaceWord, find_place_words, place_of
 from radfind.language.references import references_in
 from radfind.language.scope import clauses, find_cues, presence_of
 from radfind.language.sections import split_sections
 from radfind.language.sizes import Size, find_sizes
-from radfind.language.special import measured_lesion, specials, without_vague
+from radfind.language.special import is_diagnosis, measured_lesion, specials, without_vague
 from radfind.language.suggestions import suggestions
 from radfind.language.text import Piece, fold, sentences, span_of
+from radfind.language.widths import Width, too_wide, widths, with_widths
 from radfind.language.wording import (
     ASKS,
     GOES_ON,
@@ -37,34 +39,8 @@ from radfind.language.wording import (
     mostly_chinese,
 )
 
-# Interpretations rather than signs: "compatible with" one of these is a hedge. For a sign ("density compatible with
-# consolidation") it is only a turn of phrase.
-_DIAGNOSES = (
-    *(
-        "pneumonia",
-        "viral_pneumonia",
-        "bacterial_pneumonia",
-        "covid_19_pneumonia",
-        "tuberculosis",
-        "metastasis",
-        "tumor",
-    ),
-    *("malignancy", "lung_cancer", "carcinoma", "lymphoma", "abscess", "infection", "inflammation", "hemangioma"),
-    *("pulmonary_edema", "sarcoidosis", "interstitial_lung_disease", "pulmonary_embolism", "infarct", "granuloma"),
-    *(
-        "pulmonary_infarction",
-        "adenoma",
-        "hamartoma",
-        "lipoma",
-        "thymoma",
-        "cirrhosis",
-        "pancreatitis",
-        "diverticulitis",
-    ),
-    *("appendicitis", "cholecystitis", "osteomyelitis", "renal_cell_carcinoma", "hepatocellular_carcinoma"),
-)
-# Findings whose size is the width of the organ they are told of.
-_WIDENINGS = ("dilatation", "aneurysm")
+# How many findings a pointing word ("the effusion") may reach back; keeps time linear in the length of the text.
+_BACK = 12
 
 
 def read(text: str, lexicon: Lexicon | None = None) -> Reading:
@@ -97,7 +73,8 @@ class _Reader:
         self.reference_starts = [r.span.start for r in self.references if r.span is not None]
         self.findings: list[Finding] = []
         self.places: list[list[PlaceWord]] = []
-        self.measures: list[tuple[Concept, tuple[float, ...]]] = []
+        self.widths: list[Width] = []
+        self.nodes: tuple[list[Match], list[PlaceWord], Piece] | None = None  # lymph nodes only named, last sentence
         self.unread: list[Span] = []
         self.last: tuple[int, ...] = ()
         self.about_chest = any(
@@ -111,7 +88,8 @@ class _Reader:
             self.last = ()
             for sentence in sentences(self.folded, section.piece.start, section.piece.stop):
                 self._read_sentence(sentence, section.name)
-        self.findings = [whole for finding in self.findings for whole in self._with_measures(finding)]
+        self.findings = [w for finding in self.findings for w in with_widths(finding, self.widths, self.lexicon)]
+        self.findings += too_wide(self.widths, self.findings, self.lexicon)
         return Reading(
             text=self.text,
             findings=tuple(self.findings),
@@ -145,16 +123,17 @@ class _Reader:
         if not named:
             self._read_without_finding(sentence, section, organs, sizes, references)
             return
+        self.nodes = None
         chinese = mostly_chinese(folded[sentence.start : sentence.stop])
         spans = [Piece(mention.start, mention.stop) for mention in named]
         cues = find_cues(folded, sentence.start, sentence.stop)
         if ASKS.match(folded[sentence.start : sentence.stop]):
             cues = [cue for cue in cues if folded[cue.start : cue.stop] not in ("?",)]
         parts = clauses(folded, sentence, spans, chinese)
-        claims = [claim for mention in named if (claim := self._claim(mention, parts, cues, spans))]
+        claims = [claim for mention in named if (claim := self._claim(mention, sentence, parts, cues, spans))]
         attach.attach_places(folded, parts, claims, words, chinese, self._fits)
         left = attach_sizes(folded, claims, sizes, [Piece(o.span.start, o.span.stop) for o in organs])
-        self._note_measures(organs, left)
+        self.widths += widths(self.text, folded, organs, left, sentence, section)
         said = [a for a in attributes if self._holds(a.start, a.stop, parts, cues, spans)]
         attach.attach_attributes(folded, claims, said)
         attach.attach_counts(folded, claims, find_counts(folded, sentence.start, sentence.stop))
@@ -162,6 +141,8 @@ class _Reader:
         attach.share_with_brackets(folded, claims)
         attach.share_with_interpretation(folded, claims)
         self._refer_back(claims, sentence)
+        self._point_back(claims, section)
+        attach.share_with_neighbour(folded, claims)
         first = len(self.findings)
         for claim in without_vague(claims, self.lexicon):
             self._add(claim, sentence, section)
@@ -169,24 +150,43 @@ class _Reader:
 
     def _refer_back(self, claims: Sequence[Claim], sentence: Piece) -> None:
         """ "It was evaluated in favor of a cyst": the place is that of the finding told of before."""
-        if not REFERS_BACK.search(self.folded, sentence.start, sentence.stop):
+        goes_with = self.folded.startswith("accompany", sentence.start)
+        if not goes_with and not REFERS_BACK.search(self.folded, sentence.start, sentence.stop):
             return
         places = [self.places[i] for i in self.last if self.findings[i].presence != "absent"]
         for claim in claims:
             if places and claim.presence != "absent" and not attach.sided(claim.words):
                 claim.words = [*places[-1], *claim.words]
 
-    def _claim(self, mention: Mention, parts: Sequence[Piece], cues: Sequence, spans: Sequence[Piece]) -> Claim | None:
+    def _point_back(self, claims: Sequence[Claim], section: str | None) -> None:
+        """ "Atelectasis adjacent to the effusion": the place is that of the effusion told of before."""
+        for claim in claims:
+            if claim.presence == "absent" or attach.sided(claim.words) or not is_definite(self.folded, claim.start):
+                continue
+            near = range(len(self.findings) - 1, max(-1, len(self.findings) - 1 - _BACK), -1)
+            for i in near:
+                earlier = self.findings[i]
+                same = earlier.concept.id == claim.concept.id or self.lexicon.is_a(earlier.concept, claim.concept.id)
+                if same and earlier.presence != "absent" and earlier.section == section:
+                    claim.words = [*self.places[i], *claim.words]
+                    break
+
+    def _claim(
+        self, mention: Mention, sentence: Piece, parts: Sequence[Piece], cues: Sequence, spans: Sequence[Piece]
+    ) -> Claim | None:
         clause = next(part for part in parts if part.start <= mention.start < part.stop or part is parts[-1])
-        diagnosis = any(self.lexicon.is_a(mention.concept, id) for id in _DIAGNOSES if id in self.lexicon)
+        diagnosis = is_diagnosis(mention.concept, self.lexicon)
         presence, kinds = presence_of(self.folded, clause, mention.start, mention.stop, cues, spans, diagnosis)
         if "normal" in kinds and presence == "present":
+            return None
+        if is_purpose(self.folded, sentence, mention.start):
             return None
         if "other" in kinds and any(
             f.concept.id == mention.concept.id and f.presence == "present" for f in self.findings
         ):
             return None  # "no other nodule" does not deny the one described before
-        claim = Claim(mention.concept, mention.start, mention.stop, clause, presence, past="past" in kinds)
+        claim = Claim(mention.concept, mention.start, mention.stop, clause, presence)
+        claim.past = "past" in kinds or is_earlier(self.folded, sentence, mention.start)
         claim.multiple = is_plural(self.folded[mention.start : mention.stop])
         return claim
 
@@ -239,36 +239,6 @@ class _Reader:
         holders = [mention for mention in named if mention.start <= word.start and word.stop <= mention.stop]
         return word.kind == "anatomy" and bool(holders) and not any(self._fits(m.concept, word) for m in holders)
 
-    def _note_measures(self, organs: Sequence[Match], sizes: Sequence[Size]) -> None:
-        """Keeps the width of an organ ("the ascending aorta measures 38 mm") for a dilatation told elsewhere."""
-        spans = [Piece(organ.span.start, organ.span.stop) for organ in organs]
-        for size in sizes:
-            index = measured_organ(self.folded, spans, size)
-            # "the aorta measures up to 37 mm" gives its width
-            mm = size.mm or ((size.range_mm[1],) if size.range_mm and size.range_mm[0] == 0 else ())
-            if index is not None and mm:
-                self.measures.append((organs[index].concept, mm))
-
-    def _with_measures(self, finding: Finding) -> list[Finding]:
-        """The finding with the width of its organ; one for each part where several parts were measured."""
-        if finding.sizes_mm or finding.size_range_mm or finding.presence == "absent":
-            return [finding]
-        sites = finding.place.sites
-        fitting = {
-            (organ.id, mm): organ
-            for organ, mm in self.measures
-            if any(self.lexicon.specialise(self.lexicon.get(id), organ) is finding.concept for id in _WIDENINGS)
-            and (not sites or any(self.lexicon.is_a(organ, s.id) or self.lexicon.is_a(s, organ.id) for s in sites))
-        }
-        return [
-            dataclasses.replace(
-                finding,
-                sizes_mm=mm,
-                place=dataclasses.replace(finding.place, sites=tuple(dict.fromkeys((organ, *sites)))),
-            )
-            for (_, mm), organ in fitting.items()
-        ] or [finding]
-
     def _read_without_finding(
         self,
         sentence: Piece,
@@ -278,8 +248,15 @@ class _Reader:
         references: Sequence[ImageReference],
     ) -> None:
         words = self.folded[sentence.start : sentence.stop]
+        nodes, self.nodes = self.nodes, None
+        if nodes and GOES_ON.match(words) and (named := measured_nodes(nodes[0], sizes, self.lexicon)):
+            self._add_nodes(named[0], nodes, sizes, section)
+            return
         if self.last and GOES_ON.match(words) and self._go_on(sentence, organs, sizes, references):
             return
+        if any(self.lexicon.is_a(organ.concept, "lymph_node") for organ in organs):
+            places = find_place_words(self.folded, sentence.start, sentence.stop, organs, self.lexicon)
+            self.nodes = (list(organs), places, sentence)
         if organs:
             self.last = ()  # "Lymph nodes are seen. The largest ..." does not go on about the finding before them
         if organs and self._only_anatomy(sentence, organs):
@@ -287,12 +264,28 @@ class _Reader:
             self._anatomy_findings(sentence, section, organs)
             self.last = tuple(range(first, len(self.findings)))
             return
-        self._note_measures(organs, [size for size in sizes if size.role == "lesion"])
+        lesion = [size for size in sizes if size.role == "lesion"]
+        self.widths += widths(self.text, self.folded, organs, lesion, sentence, section)
         kinds = {cue.kind for cue in find_cues(self.folded, sentence.start, sentence.stop)}
         if section in ("history", "technique") or "normal" in kinds or RECOMMENDS.search(words):
             return
         if not organs or section is None:
             self.unread.append(span_of(self.text, sentence.start, sentence.stop))
+
+    def _add_nodes(
+        self,
+        mention: Mention,
+        nodes: tuple[list[Match], list[PlaceWord], Piece],
+        sizes: Sequence[Size],
+        section: str | None,
+    ) -> None:
+        """ "Lymph nodes are seen in the mediastinum. The largest is 14 mm": only the second tells they are enlarged."""
+        _, words, sentence = nodes
+        claim = Claim(mention.concept, mention.start, mention.stop, sentence, "present", words)
+        claim.sizes, claim.multiple = [size for size in sizes if size.role == "lesion"], True
+        first = len(self.findings)
+        self._add(claim, sentence, section)
+        self.last = tuple(range(first, len(self.findings)))
 
     def _go_on(
         self, sentence: Piece, organs: Sequence[Match], sizes: Sequence[Size], references: Sequence[ImageReference]

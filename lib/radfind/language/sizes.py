@@ -63,26 +63,35 @@ _PREVIOUS_AFTER = re.compile(
     r"\s*\)?\s*(?:previously|formerly|before\b(?! the)|earlier|(?:in|on|at) (?:the|her|his"
     r"|a)? ?(?:previous|prior|last|old|earlier))"
     r"|\s*(?:\(?原|\(?前片|\(?前次)(?=[)。;]|\Z)"
+    r"|\s*(?:->|→)|\s*(?:明显|稍)?(?:缩小|增大|增加|减小|减少|变)(?:至|到|为|成)"
 )
 _PREVIOUS_LATER = re.compile(r"\b(?:previous|prior|last|former|old)\s(?:[a-z]+\s){0,2}(?:exam|study|scan|ct|review|mr)")
 _STILL_THERE = re.compile(r"\b(?:also|stable|unchanged|same|similar|compared|current|now)\b|相仿|现")
 _TECHNIQUE_BEFORE = re.compile(
     r"(?:(?:slice|section|collimation|reconstruction|sectional|cut|axial)s?"
     r"(?:[- ](?:thickness|thick|interval|increment|spacing|gap))?"
-    r"|(?:\A|[.;:]\s?)(?:thickness)|collimation|increment|层厚|层间距|层距|间隔|准直)"
+    r"|reconstructed|contiguous|acquired|(?:\A|[.;:]\s?)(?:thickness)|collimation|increment|层厚|层间距|层距|间隔|准直)"
     r"(?:\s(?:of|was|is|with|at|about|a|in|section|slice|between))*\s*[:=为约]?\s*\Z"
 )
 _TECHNIQUE_AFTER = re.compile(
-    r"[- ]?(?:(?:thick|thin)[- ])?(?:(?:non-?contrast|axial|contiguous|contrast)[- ])?(?:slices?"
+    r"[- ]?(?:(?:thick|thin)[- ])?(?:(?:non-?contrast|axial|contiguous|contrast)[- ])?(?:slices?|images(?!\s?[0-9])"
     r"|sections?|collimation|reconstructions?|cuts?|intervals?|层厚|薄层|层|间隔)(?![a-z])"
     r"|[- ]?thick(?:\s(?:non|axial|images|scan|section|slice|multi|cross))"
 )
 _DISTANCE_BEFORE = re.compile(r"(?:distance|距|相距)\D{0,14}\Z|(?:at a depth of|deep)\s(?:about |approximately )?\Z")
+_BY = re.compile(
+    r"(?:creased|grown|grew|enlarged|shrunk|reduced|regressed)(?:\sin (?:size|diameter))?\sby\s"
+    r"(?:about |approximately )?\Z"
+)
+# "隆突上方约3cm" tells how far, "上方约3cm结节" how large
+_APART_ZH = re.compile(r"(?:上方|下方|前方|后方)约?\s?\Z")
+_LESION_ZH = re.compile(r"[^,。;]{0,4}(?:结节|肿块|团块|影|灶)")
 _DISTANCE_AFTER = re.compile(
     r"\s*(?:(?:away|apart|distant|distal|proximal|above|below|beneath|cranial|caudal|superior"
     r"|inferior|deep (?:to|from)|lateral|medial"
     r"|anterior|posterior)\b(?!\s?-?(?:segment|lingul|bas[ai]l|lobe|part|portion|(?:the )?(?:upper limit|normal)))"
-    r"|from the (?!left|right upper|right lower|right lung)|off the|to the (?:pleura|carina|skin)|处)"
+    r"|from the (?!left|right upper|right lower|right lung)|off the"
+    r"|of the (?:carina|pleura|fissure|capsule|skin|hilum|midline)\b|to the (?:pleura|carina|skin)|处)"
 )
 _WALL_BEFORE = re.compile(
     r"(?:wall(?:s)? (?:thickness|thickening)|wall|壁厚)(?:\s(?:of|is|was|measuring|up to|about))*\s*约?\Z"
@@ -116,7 +125,50 @@ def find_sizes(folded: str, start: int = 0, stop: int | None = None) -> list[Siz
     for pattern, bounds in RANGE_WORDS:
         for match in re.compile(pattern).finditer(folded, start, stop):
             sizes.append(Size(match.start(), match.end(), (), bounds, "lesion"))
-    return _earlier(folded, sorted(sizes, key=lambda size: size.start), stop)
+    sizes = _joined_axes(folded, sorted(sizes, key=lambda size: size.start), stop)
+    return _earlier(folded, sizes, stop)
+
+
+_AXIS = (
+    r"(?:(?:long(?:est)?|short(?:est)?|major|minor|transverse|anteroposterior|ap|craniocaudal|vertical|axial)"
+    r"(?:[- ](?:axis|dimensions?|diameter|plane))?)"
+)
+_AXIS_NEXT = re.compile(
+    r"[\s,、;及和]*(?:短径|宽径?|长径?)(?:约|为|[\s:])*"
+    rf"|\s*(?:(?:in|along|on)\s)?(?:the |its )?{_AXIS}?\s*(?:,|x|and)\s*"
+    rf"(?:(?:a |the |its )?{_AXIS}\s(?:of|is|was|measures)?\s*)?"
+)
+_AXIS_AFTER = re.compile(rf"\s*(?:(?:in|along|on)\s)?(?:the |its )?{_AXIS}(?![a-z])")
+
+
+_SHORT = ("short", "短径")
+
+
+def _joined_axes(folded: str, sizes: list[Size], stop: int) -> list[Size]:
+    """ "长径9mm,短径7mm", "14 mm transverse and 10 mm AP": two axes of one lesion."""
+    joined: list[Size] = []
+    for size in sizes:
+        last = joined[-1] if joined else None
+        gap = folded[last.stop : size.start] if last else ""
+        named = re.search(rf"[短长]径|[宽长]约?|{_AXIS}", gap) and (
+            re.search("短径|宽|长", gap)
+            or re.search(rf"{_AXIS}\s(?:of|is|was)?", gap[-24:])
+            or _AXIS_AFTER.match(folded, size.stop, stop)
+        )
+        twice = last and any(name in gap and name in folded[max(0, last.start - 16) : last.start] for name in _SHORT)
+        if (
+            last
+            and named
+            and not twice
+            and len(last.mm) == len(size.mm) == 1
+            and last.role == size.role
+            and _AXIS_NEXT.fullmatch(gap)
+        ):
+            mm = tuple(sorted((*last.mm, *size.mm), reverse=True))
+            joined[-1] = Size(last.start, size.stop, mm, None, size.role)
+        else:
+            joined.append(size)
+    return joined
 
 
 def _earlier(folded: str, sizes: list[Size], stop: int) -> list[Size]:
@@ -180,6 +232,8 @@ def _role(before: str, after: str) -> Role:
         return "technique"
     if _PREVIOUS_BEFORE.search(before) or _PREVIOUS_AFTER.match(after):
         return "previous"
+    if _BY.search(before) or (_APART_ZH.search(before) and not _LESION_ZH.match(after)):
+        return "distance"
     if _WALL_BEFORE.search(before) or _DISTANCE_BEFORE.search(before) or _DISTANCE_AFTER.match(after):
         return "distance"
     return "lesion"

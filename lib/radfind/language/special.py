@@ -86,3 +86,36 @@ def measured_lesion(
     if concept.id != "lesion" or not mm or not inside or "cystic" in attributes:
         return concept
     return lexicon.get("pulmonary_mass" if mm[0] > _MASS_MM else "pulmonary_nodule")
+
+
+# Interpretations rather than signs: "compatible with" one of these is a hedge. For a sign ("density compatible with
+# consolidation") it is only a turn of phrase.
+_DIAGNOSES = (
+    *(
+        "pneumonia",
+        "viral_pneumonia",
+        "bacterial_pneumonia",
+        "covid_19_pneumonia",
+        "tuberculosis",
+        "metastasis",
+        "tumor",
+    ),
+    *("malignancy", "lung_cancer", "carcinoma", "lymphoma", "abscess", "infection", "inflammation", "hemangioma"),
+    *("pulmonary_edema", "sarcoidosis", "interstitial_lung_disease", "pulmonary_embolism", "infarct", "granuloma"),
+    *(
+        "pulmonary_infarction",
+        "adenoma",
+        "hamartoma",
+        "lipoma",
+        "thymoma",
+        "cirrhosis",
+        "pancreatitis",
+        "diverticulitis",
+    ),
+    *("appendicitis", "cholecystitis", "osteomyelitis", "renal_cell_carcinoma", "hepatocellular_carcinoma"),
+)
+
+
+def is_diagnosis(concept: Concept, lexicon: Lexicon) -> bool:
+    """Whether the concept interprets what is seen rather than names a sign."""
+    return any(lexicon.is_a(concept, id) for id in _DIAGNOSES if id in lexicon)

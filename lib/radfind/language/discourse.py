@@ -1,0 +1,47 @@
+"""What a sentence owes to those around it: a lesion named before, an earlier examination, a recommendation."""
+
+from __future__ import annotations
+
+import re
+
+from radfind.language.text import Piece
+
+_DEFINITE = re.compile(
+    r"(?:\b(?:the|this|these|those|that|said|described|aforementioned|above-?mentioned)\s"
+    r"(?:(?:described|aforementioned|above-?mentioned|same|mentioned|known)\s)?|上述|该|此|前述)\Z"
+)
+_RECOMMENDING = re.compile(r"\b(?:recommend|advis|suggested|follow-?up|correlat|further)|建议|请结合|复查|随访")
+_PURPOSE = re.compile(
+    r"\b(?:in terms of|to (?:exclude|rule out|confirm|look for)|for (?:the )?(?:exclusion|differential|possibilit)"
+    r"|regarding|with (?:regard|respect) to)\b|除外|排除|排查|以明确|明确有无|了解有无"
+)
+_EARLIER = re.compile(
+    r"\s*(?:however,? |but )?(?:in|on|at) (?:the |her |his |an? |this patient's )?"
+    r"(?:previous|prior|last|old|earlier|former)\s(?:[a-z]+\s){0,3}?(?:examination|exam|study|scan|ct|mr|x-ray|imaging|review)s?\b"
+)
+_WAS = re.compile(r"\b(?:was|were|had)\b")
+_NOW = re.compile(r"\b(?:current|now|today|present (?:examination|study|exam|ct|scan)|this (?:examination|study|exam))")
+
+
+def is_definite(folded: str, start: int) -> bool:
+    """Whether the words at `start` are pointed back at: "the effusion", "these nodules", "该结节"."""
+    return bool(_DEFINITE.search(folded, max(0, start - 40), start))
+
+
+def is_purpose(folded: str, sentence: Piece, start: int) -> bool:
+    """Whether the words at `start` say what a recommended examination is for: "MRI advised to exclude metastasis".
+
+    They claim nothing about these images.
+    """
+    if not _RECOMMENDING.search(folded, sentence.start, sentence.stop):
+        return False
+    purposes = [match.end() for match in _PURPOSE.finditer(folded, sentence.start, start)]
+    return bool(purposes) and not re.search(r"[;。]|待", folded[purposes[-1] : start])
+
+
+def is_earlier(folded: str, sentence: Piece, start: int) -> bool:
+    """Whether the words at `start` tell of an earlier examination: "In the previous CT, consolidation was seen"."""
+    lead = _EARLIER.match(folded, sentence.start, sentence.stop)
+    if lead is None or _NOW.search(folded, sentence.start, start):
+        return False
+    return bool(_WAS.search(folded, lead.end(), sentence.stop))  # "are seen" in a translation tells of these images
