@@ -84,9 +84,48 @@ class NodeComboBox(QtWidgets.QComboBox):
         self.blockSignals(False)
 
 
+class CheckableNodeComboBox(QtWidgets.QComboBox):
+    """Lists the scene's nodes of its types, each with a check mark."""
+
+    def __init__(self, parent: Any = None) -> None:
+        super().__init__(parent)
+        self._scene: Any = None
+        self._slots: list[Any] = []
+        self._checked: set[str] = set()
+
+    def setMRMLScene(self, scene: Any) -> None:
+        self._scene = scene
+
+    def connect(self, signal: str, slot: Any) -> None:  # type: ignore[override]
+        assert signal == "checkedNodesChanged()"
+        self._slots.append(slot)
+
+    def _nodes(self) -> list[Any]:
+        kinds = self.property("nodeTypes") or []
+        count = self._scene.GetNumberOfNodesByClass
+        return [self._scene.GetNthNodeByClass(n, kind) for kind in kinds for n in range(count(kind))]
+
+    def checkedNodes(self) -> tuple[Any, ...]:
+        return tuple(node for node in self._nodes() if node.GetID() in self._checked)
+
+    def uncheckedNodes(self) -> tuple[Any, ...]:
+        return tuple(node for node in self._nodes() if node.GetID() not in self._checked)
+
+    def setCheckState(self, node: Any, state: Any) -> None:
+        (self._checked.add if state == QtCore.Qt.Checked else self._checked.discard)(node.GetID())
+        self.clear()
+        self.addItem(", ".join(node.GetName() for node in self.checkedNodes()))
+        for slot in self._slots:
+            slot()
+
+
 class Loader(QtUiTools.QUiLoader):
     def createWidget(self, name: str, parent: Any = None, objectName: str = "") -> Any:
-        stands_in = {"qMRMLNodeComboBox": NodeComboBox, "ctkCollapsibleButton": CollapsibleButton}.get(name)
+        stands_in = {
+            "qMRMLNodeComboBox": NodeComboBox,
+            "qMRMLCheckableNodeComboBox": CheckableNodeComboBox,
+            "ctkCollapsibleButton": CollapsibleButton,
+        }.get(name)
         if stands_in is None:
             return super().createWidget(name, parent, objectName)
         made = stands_in(parent)

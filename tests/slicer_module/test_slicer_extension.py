@@ -54,9 +54,11 @@ def test_the_extension_is_complete() -> None:
 def test_every_widget_the_panel_uses_is_in_the_form_and_every_button_is_used() -> None:
     form = ElementTree.parse(EXTENSION / "RadFind" / "Resources" / "UI" / "RadFind.ui")
     widgets = {widget.get("name"): widget.get("class") for widget in form.iter("widget")}
-    code = (EXTENSION / "RadFind" / "RadFindLib" / "Widget.py").read_text(encoding="utf-8")
-    used = {node.attr for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Attribute)}
-    used |= {node.value for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Constant)}
+    used: set[object] = set()
+    for name in ("Widget", "PromptPanel", "ResultPanel"):
+        code = (EXTENSION / "RadFind" / "RadFindLib" / f"{name}.py").read_text(encoding="utf-8")
+        used |= {node.attr for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Attribute)}
+        used |= {node.value for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Constant)}
     for name, kind in widgets.items():
-        if kind in ("QPushButton", "QCheckBox", "QComboBox", "qMRMLNodeComboBox", "QLineEdit"):
+        if kind in ("QPushButton", "QCheckBox", "QComboBox", "QLineEdit") or (kind or "").startswith("qMRML"):
             assert name in used, f"{name} does nothing"

@@ -326,7 +326,7 @@ def test_surfaces_lie_in_the_space_they_are_labelled_with(bench: Bench, tmp_path
     bench.wait(bench.logic.segment(volume, "x"))
     node = bench.logic.parameter.reference("Segmentation")
     ids = [node.GetSegmentation().GetNthSegmentID(0)]
-    (file,) = bench.logic.export(node, ids, str(tmp_path), form, space)
+    (file,) = bench.wait(bench.logic.export(node, ids, str(tmp_path), form, space)).result
     assert file.name == f"nodule_1-{space}.{form.lower()}"
     reader = vtk.vtkSTLReader() if form == "STL" else vtk.vtkOBJReader()
     reader.SetFileName(str(file))
@@ -335,7 +335,7 @@ def test_surfaces_lie_in_the_space_they_are_labelled_with(bench: Bench, tmp_path
     lps = gridOf(volume).positions(np.argwhere(mask))
     centre = (lps.min(axis=0) + lps.max(axis=0)) / 2
     np.testing.assert_allclose(bounds.mean(axis=1), centre if space == "LPS" else flipXY(centre), atol=1.0)
-    (again,) = bench.logic.export(node, ids, str(tmp_path), form, space)
+    (again,) = bench.wait(bench.logic.export(node, ids, str(tmp_path), form, space)).result
     assert again != file and file.exists()  # nothing is written over
     assert len(bench.said) == 2
 
@@ -346,21 +346,103 @@ def test_labelmap_exports_read_back_to_the_voxel(bench: Bench, tmp_path: Path) -
     bench.wait(bench.logic.segment(volume, "x"))
     node = bench.logic.parameter.reference("Segmentation")
     ids = [node.GetSegmentation().GetNthSegmentID(n) for n in range(2)]
-    files = bench.logic.export(node, ids, str(tmp_path), "NIfTI", "RAS", volume)
+    files = bench.wait(bench.logic.export(node, ids, str(tmp_path), "NIfTI", "RAS", volume)).result
     for file, mask in zip(files, masks, strict=True):
         image = sitk.ReadImage(str(file))
         for index in np.argwhere(sitk.GetArrayFromImage(image) > 0)[::17]:
             here = gridOf(volume).indices(image.TransformIndexToPhysicalPoint(index[::-1].tolist()))
             assert mask[tuple(np.rint(here).astype(int))]
         assert (sitk.GetArrayFromImage(image) > 0).sum() == mask.sum()
-    (file,) = bench.logic.export(node, ids[1:], str(tmp_path), "seg.nrrd", "LPS")
+    (file,) = bench.wait(bench.logic.export(node, ids[1:], str(tmp_path), "seg.nrrd", "LPS")).result
     back = slicer.vtkMRMLSegmentationNode()
     bench.mrml.scene.AddNode(back)
     storage = slicer.vtkMRMLSegmentationStorageNode()
     storage.SetFileName(str(file))
     assert storage.ReadData(back) and back.GetSegmentation().GetNumberOfSegments() == 1
     np.testing.assert_array_equal(in_scene(back, "nodule 2", volume), masks[1])
-    assert bench.logic.export(node, [], str(tmp_path), "STL", "LPS") == [] and "Choose" in bench.errors[-1]
+    assert bench.wait(bench.logic.export(node, [], str(tmp_path), "STL", "LPS")).state == "failed"
+    assert "Choose" in bench.errors[-1]
+
+
+def test_an_export_can_be_stopped_between_two_segments(bench: Bench, tmp_path: Path) -> None:
+    volume = bench.volume(oblique(3))
+    bench.answers(gridOf(volume).toLPS, blob(1), blob(2))
+    bench.wait(bench.logic.segment(volume, "x"))
+    node = bench.logic.parameter.reference("Segmentation")
+    ids = [node.GetSegmentation().GetNthSegmentID(n) for n in range(2)]
+    job = bench.logic.export(node, ids, str(tmp_path), "STL", "LPS")
+    bench.logic.poll()
+    assert job.message == "writing nodule 1"
+    bench.logic.poll()
+    assert (job.fraction, job.message) == (0.5, "writing nodule 2")
+    bench.logic.jobs.cancel(job)
+    bench.logic.poll()
+    assert [file.name for file in tmp_path.iterdir()] == ["nodule_1-LPS.stl"]  # whole files only, no staging left
+    job = bench.logic.export(node, ids, str(tmp_path), "STL", "LPS")
+    bench.logic.poll()
+    node.GetSegmentation().RemoveSegment(ids[1])
+    bench.wait(job)
+    assert job.state == "failed" and "1 of 2 were written" in bench.errors[-1]
+
+
+@pytest.mark.parametrize("seed", [4, 5])
+def test_an_example_is_another_volume_and_a_segment_on_it(bench: Bench, seed: int) -> None:
+    volume, other = bench.volume(), bench.volume(oblique(seed), name="annotated")
+    shown = blob(seed)
+    bench.answers(gridOf(other).toLPS, shown)
+    bench.wait(bench.logic.segment(other, "nodule"))
+    annotated = bench.logic.parameter.reference("Segmentation")
+    bench.logic.parameter.setReference("ExampleSegmentation", annotated)
+    assert bench.logic.likeExample(volume) is None and "Choose the example" in bench.errors[-1]
+    bench.logic.parameter.setReference("ExampleVolume", other)
+    bench.logic.parameter.set("ExampleSegment", annotated.GetSegmentation().GetNthSegmentID(0))
+    assert bench.logic.likeExample(other) is None and "another case" in bench.errors[-1]
+    sent = len(bench.server.sessions)
+    bench.answers(gridOf(volume).toLPS, blob(9))
+    bench.wait(bench.logic.likeExample(volume))
+    assert len(bench.server.sessions) == sent + 1  # the volume; the example's was sent before
+    (example,) = bench.server.params[-1]["prompts"]["prompts"]
+    assert (example["type"], example["name"]) == ("example", "nodule 1")
+    asked = next(request for request in reversed(bench.server.requests) if request.startswith("POST /radfind/jobs"))
+    assert example["session"] == "s0" and "session_id=s1" in asked
+    assert example["grid"]["shape_kji"] == list(SHAPE)
+    np.testing.assert_allclose(example["grid"]["affine_ijk_to_lps"], gridOf(other).toLPS)
+    mask = Wire.unpackMask(example["mask"], SHAPE)
+    full = np.zeros(SHAPE, bool)
+    full[tuple(slice(a, a + n) for a, n in zip(mask.start, mask.voxels.shape, strict=True))] = mask.voxels
+    np.testing.assert_array_equal(full, shown)
+    annotated.GetSegmentation().GetNthSegment(0).SetName("renamed")
+    bench.server.fail, bench.server.once = {"POST /radfind/jobs": (404, "{}")}, {"POST /radfind/jobs"}
+    bench.wait(bench.logic.likeExample(volume))  # the server has forgotten both: both are sent again
+    (example,) = bench.server.params[-1]["prompts"]["prompts"]
+    assert example["name"] == "renamed" and len(bench.server.sessions) == sent + 3
+
+
+def test_several_boxes_and_scribbles_off_the_object_are_prompts_too(bench: Bench) -> None:
+    volume, scene = bench.volume(np.eye(4)), bench.mrml.scene
+    boxes = []
+    for number, centre in enumerate(((-4.0, -4.0, 3.0), (-10.0, -8.0, 7.0))):
+        roi = scene.AddNewNodeByClass("vtkMRMLMarkupsROINode", f"box {number}")
+        roi.SetCenter(centre)
+        roi.SetSize(4.0, 4.0, 4.0)
+        boxes.append(roi)
+    bench.answers(gridOf(volume).toLPS, blob(1), blob(2))
+    bench.wait(bench.logic.segment(volume, "x"))
+    painted = bench.logic.parameter.reference("Segmentation")
+    parameter = bench.logic.parameter
+    parameter.setReferences("Boxes", boxes)
+    parameter.setReference("Scribbles", painted)
+    for name, number in (("ScribbleSegment", 0), ("NegativeScribbleSegment", 1)):
+        parameter.set(name, painted.GetSegmentation().GetNthSegmentID(number))
+    prompts = bench.logic.visualPrompts(volume)
+    assert [one["type"] for one in prompts] == ["box", "box", "scribble", "scribble"]
+    assert [one["start"] for one in prompts[:2]] == [[2.0, 2.0, 1.0], [8.0, 6.0, 5.0]]
+    assert [one["positive"] for one in prompts[2:]] == [True, False]
+    for one, mask in zip(prompts[2:], (blob(1), blob(2)), strict=True):
+        index = np.rint(gridOf(volume).indices(np.array(one["positions"]))).astype(int)
+        np.testing.assert_array_equal(np.argwhere(mask), index[np.lexsort(index.T[::-1])])
+    scene.RemoveNode(boxes[0])
+    assert [one["type"] for one in bench.logic.visualPrompts(volume)] == ["box", "scribble", "scribble"]
 
 
 def test_consent_is_asked_once_per_server_with_the_size_before_anything_leaves(bench: Bench) -> None:

@@ -200,6 +200,37 @@ def test_prompts_go_into_the_target_segment_and_ask_at_each_change(shown: Panel)
     shown.until(lambda: "outside" in shown.ui.messageLabel.text())
 
 
+def test_boxes_and_an_example_are_chosen_in_the_panel(shown: Panel) -> None:
+    scene, parameter = shown.mrml.scene, shown.logic.parameter
+    shown.ui.textEdit.setPlainText("nodule")
+    shown.click("segmentButton")
+    shown.idle()
+    rois = []
+    for centre in ((-4.0, -4.0, 6.0), (-6.0, -6.0, 8.0)):
+        roi = scene.AddNewNodeByClass("vtkMRMLMarkupsROINode", "box")
+        roi.SetCenter(centre)
+        roi.SetSize(4.0, 4.0, 4.0)
+        rois.append(roi)
+        shown.ui.boxSelector.setCheckState(roi, QtCore.Qt.Checked)
+    assert parameter.references("Boxes") == rois
+    shown.ui.targetBox.setCurrentIndex(1)
+    shown.click("promptButton")
+    shown.idle()
+    assert [one["type"] for one in shown.server.params[-1]["prompts"]["prompts"]] == ["box", "box"]
+    shown.ui.boxSelector.setCheckState(rois[0], QtCore.Qt.Unchecked)
+    shown.widget.updateFromScene()
+    assert parameter.references("Boxes") == rois[1:] and shown.ui.boxSelector.checkedNodes() == (rois[1],)
+    other = shown.volume(np.diag([0.8, 0.9, 2.1, 1.0]), name="annotated")
+    shown.click("exampleButton")
+    assert "Choose the example" in shown.ui.messageLabel.text()
+    shown.ui.exampleVolumeSelector.setCurrentNode(other)
+    shown.ui.exampleSelector.setCurrentNode(parameter.reference("Segmentation"))
+    shown.ui.exampleBox.setCurrentIndex(1)
+    shown.click("exampleButton")
+    shown.idle()
+    assert [one["type"] for one in shown.server.params[-1]["prompts"]["prompts"]] == ["example"], shown.errors
+
+
 def test_measure_copy_export(shown: Panel) -> None:
     shown.ui.textEdit.setPlainText("nodule")
     shown.click("segmentButton")
@@ -213,9 +244,11 @@ def test_measure_copy_export(shown: Panel) -> None:
     shown.ui.resultTabs.setCurrentIndex(2)
     shown.ui.formatBox.setCurrentText("NIfTI")
     shown.click("exportButton")
+    shown.idle()
     assert (shown.folder / "nodule_1-RAS.nii.gz").is_file() and "Written" in shown.ui.messageLabel.text()
     shown.ui.segmentList.item(0).setCheckState(QtCore.Qt.Unchecked)
     shown.click("exportButton")
+    shown.idle()
     assert "Choose the segments" in shown.ui.messageLabel.text()
 
 

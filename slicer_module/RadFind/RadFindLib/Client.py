@@ -11,13 +11,13 @@ import re
 import threading
 import urllib.parse
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Callable
 
-from . import Nrrd
+from . import Nrrd, Wire
 from .Cancellation import Cancellation
 from .Errors import Cancelled, ConnectionFailed, RadFindError, ServerError
-from .Snapshot import Snapshot
+from .Snapshot import Example, Snapshot
 from .Transport import CHUNK, Body, Transport, parsedJson
 
 Progress = Callable[[float, str], None]
@@ -108,9 +108,15 @@ class Client:
         return isinstance(wire, dict) and image in wire.get("objects", {})
 
     def ask(
-        self, model: str, params: Mapping[str, Any], volume: Snapshot, cancellation: Cancellation, progress: Progress
+        self,
+        model: str,
+        params: Mapping[str, Any],
+        volume: Snapshot,
+        cancellation: Cancellation,
+        progress: Progress,
+        examples: Sequence[Example] = (),
     ) -> dict[str, Any]:
-        """Ask a model about a volume, sending it first when the server does not have it.
+        """Ask a model about a volume, sending it and the examples' volumes first where the server has them not.
 
         Returns:
             The answer's JSON; for a stock server with a labelmap also "labels" (array) and "grid".
@@ -118,25 +124,45 @@ class Client:
         info = self._info or self.info(cancellation)
         if model not in info.models:
             raise ServerError(f"This server cannot do that: it has no model '{model}'. Use a RadFind server.")
-        query, fresh = self._place(volume, cancellation, progress)
+        query, full, fresh = self._placed(params, volume, examples, cancellation, progress)
         try:
-            return self._asked(info, model, params, query, cancellation, progress)
+            return self._asked(info, model, full, query, cancellation, progress)
         except ServerError as error:
-            if error.status != 404 or fresh or "session_id" not in query:
+            if error.status != 404 or fresh:
                 raise
-        with self._lock:  # the server has forgotten the volume: send it once more
+        with self._lock:  # the server has forgotten a volume: send them once more
             self._sessions.clear()
-        query, _ = self._place(volume, cancellation, progress)
-        return self._asked(info, model, params, query, cancellation, progress)
+        query, full, _ = self._placed(params, volume, examples, cancellation, progress)
+        return self._asked(info, model, full, query, cancellation, progress)
+
+    def _placed(
+        self,
+        params: Mapping[str, Any],
+        volume: Snapshot,
+        examples: Sequence[Example],
+        cancellation: Cancellation,
+        progress: Progress,
+    ) -> tuple[dict[str, str], Mapping[str, Any], bool]:
+        """The query that names the volume, the params with the examples, and whether no session is an old one."""
+        query, fresh = self._place(volume, cancellation, progress)
+        if not examples:
+            return query, params, fresh
+        prompts = list(params["prompts"]["prompts"]) if "prompts" in params else []
+        for example in examples:
+            place, sent = self._place(example.volume, cancellation, progress)
+            named = {"session": place["session_id"]} if "session_id" in place else place
+            prompts.append(Wire.example(example.name, named, example.mask, example.volume.grid))
+            fresh = fresh and sent
+        return query, {**params, "prompts": Wire.prompts(prompts)}, fresh
 
     # --- the volume
 
     def _place(self, volume: Snapshot, cancellation: Cancellation, progress: Progress) -> tuple[dict[str, str], bool]:
-        """The query that names the volume to the server, and whether it was sent just now."""
+        """The query that names the volume to the server, and whether the server cannot have forgotten it since."""
         if volume.series:
             progress(0.0, "looking for the series on the server")
             if self.hasImage(volume.series, cancellation):
-                return {"image": volume.series}, False
+                return {"image": volume.series}, True
         progress(0.0, "reading the volume")
         digest = volume.digest(cancellation)
         with self._lock:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,10 @@ SPACES = ("LPS", "RAS")
 
 def export(
     segmentation: Any, segments: Sequence[str], folder: Path, form: str, space: str = "LPS", volume: Any = None
-) -> list[Path]:
-    """Write segments into `folder`; never over a file that is there.
+) -> Generator[tuple[float, str], None, list[Path]]:
+    """Write segments into `folder`, one at each step; never over a file that is there.
+
+    Yields (fraction, message) before each segment and returns the files.
 
     Arguments:
         form: one of `FORMATS`. NIfTI holds RAS and seg.nrrd LPS by their own definition.
@@ -36,10 +38,15 @@ def export(
         raise RadFindError(f"There is no export as {form} in {space}.")
     folder.mkdir(parents=True, exist_ok=True)
     if form == "seg.nrrd":
+        yield 0.0, "writing"
         return [_segNrrd(segmentation, segments, folder)]
-    written = []
-    for segment in segments:
-        name = segmentation.GetSegmentation().GetSegment(segment).GetName()
+    written: list[Path] = []
+    for number, segment in enumerate(segments):
+        found = segmentation.GetSegmentation().GetSegment(segment)
+        if found is None:
+            raise RadFindError(f"A segment was removed meanwhile; {len(written)} of {len(segments)} were written.")
+        name = found.GetName()
+        yield number / len(segments), f"writing {name}"
         with tempfile.TemporaryDirectory(dir=folder) as staging:
             if form == "NIfTI":
                 _labelmap(segmentation, segment, staging, volume)

@@ -1,4 +1,4 @@
-"""Work on threads, told about on the UI thread: nothing here touches MRML or Qt."""
+"""Work on threads, or in steps on the UI thread where it needs the scene; told about on the UI thread."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import itertools
 import queue
 import threading
 import traceback
+from collections.abc import Generator
 from typing import Any, Callable
 
 from .Cancellation import Cancellation
@@ -43,6 +44,7 @@ class Jobs:
         self.changed = Signal()
         self._messages: queue.SimpleQueue[tuple[Job, str, Any]] = queue.SimpleQueue()
         self._running: list[Job] = []
+        self._steps: dict[Job, Generator[tuple[float, str], None, Any]] = {}
 
     @property
     def running(self) -> list[Job]:
@@ -74,6 +76,19 @@ class Jobs:
         self.changed.emit(job)
         return job
 
+    def startSteps(
+        self, title: str, steps: Generator[tuple[float, str], None, Any], finished: Callable[[Job], None]
+    ) -> Job:
+        """Begin work that needs the scene: each `poll` takes one step; what the generator returns is the result.
+
+        A step yields (fraction, message). Cancelling closes the generator between two steps.
+        """
+        job = Job(title, finished)
+        self._running.append(job)
+        self._steps[job] = steps
+        self.changed.emit(job)
+        return job
+
     def cancel(self, job: Job) -> None:
         """Stop a job: it counts as cancelled at once, whatever its thread still does."""
         if job.state == WORKING:
@@ -85,7 +100,7 @@ class Jobs:
             self.cancel(job)
 
     def poll(self) -> None:
-        """Take in what the threads have told since the last time."""
+        """Take in what the threads have told since the last time, and do one step of what runs in steps."""
         latest: dict[int, tuple[Job, Any]] = {}
         ends = []
         while True:
@@ -108,6 +123,23 @@ class Jobs:
             elif kind == FAILED:
                 job.error = value
             self._end(job, kind)
+        for job, steps in list(self._steps.items()):
+            self._step(job, steps)
+
+    def _step(self, job: Job, steps: Generator[tuple[float, str], None, Any]) -> None:
+        try:
+            job.fraction, job.message = next(steps)
+            self.changed.emit(job)
+        except StopIteration as end:
+            job.result = end.value
+            self._end(job, DONE)
+        except RadFindError as error:
+            job.error = str(error)
+            self._end(job, FAILED)
+        except Exception as error:
+            traceback.print_exc()
+            job.error = f"RadFind failed with an unexpected {type(error).__name__}: {error}"
+            self._end(job, FAILED)
 
     def _put(self, job: Job, kind: str, value: Any) -> None:
         self._messages.put((job, kind, value))
@@ -116,6 +148,9 @@ class Jobs:
         job.state = state
         if job in self._running:
             self._running.remove(job)
+        steps = self._steps.pop(job, None)
+        if steps is not None:
+            steps.close()
         if state != CANCELLED:
             job.finished(job)
         self.changed.emit(job)

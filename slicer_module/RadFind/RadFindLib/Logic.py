@@ -21,7 +21,7 @@ from .Parameter import Parameter
 from .Segments import History, SegmentWriter
 from .Settings import Settings
 from .Signal import Signal
-from .Snapshot import Snapshot
+from .Snapshot import Example, Snapshot
 from .Tables import Table
 from .Transport import Transport
 from .Verdicts import VerdictRow, verdictTable
@@ -118,8 +118,9 @@ class Logic:
         target: str = "",
         engine: str = "auto",
         model: str = "radfind_segment",
+        examples: Sequence[Example] = (),
     ) -> Job | None:
-        """Outline what a text or visual prompts mean.
+        """Outline what a text, visual prompts or examples mean.
 
         Arguments:
             segmentation: where segments are added, or None: a new one.
@@ -130,7 +131,7 @@ class Logic:
             params["text"] = text
         if prompts:
             params["prompts"] = Wire.prompts(prompts)
-        if not text.strip() and not prompts:
+        if not text.strip() and not prompts and not examples:
             self.failed.emit("Type what to look for, or place a point or a box.")
             return None
 
@@ -144,7 +145,26 @@ class Logic:
             self.historyChanged.emit()
             self.segmented.emit(into, ids)
 
-        return self._ask("Segment", model, params, volume, text, place, [segmentation])
+        return self._ask("Segment", model, params, volume, text, place, [segmentation], examples)
+
+    def likeExample(self, volume: Any, segmentation: Any = None, target: str = "", engine: str = "auto") -> Job | None:
+        """Outline on `volume` what the chosen example (volume and segment of another case) shows on its own."""
+
+        def chosen() -> Example:
+            other, painted = self.parameter.reference("ExampleVolume"), self.parameter.reference("ExampleSegmentation")
+            segment = self.parameter.get("ExampleSegment")
+            if other is None or painted is None or painted.GetSegmentation().GetSegment(segment) is None:
+                raise RadFindError(
+                    "Choose the example: another volume, and the segment that shows the structure on it."
+                )
+            if other is volume:
+                raise RadFindError("The example lies on the volume that is asked about. Choose another case.")
+            return Prompts.example(painted, segment, other)
+
+        example = self._tried(chosen)
+        if example is None:
+            return None
+        return self.segment(volume, "", (), segmentation, target, engine, examples=[example])
 
     def everything(self, volume: Any, segmentation: Any = None, engine: str = "auto") -> Job | None:
         """Outline all that the engine can find."""
@@ -190,18 +210,19 @@ class Logic:
         text: str,
         place: Callable[[Answer], None],
         needed: Sequence[Any],
+        examples: Sequence[Example] = (),
     ) -> Job | None:
         prepared = self._tried(lambda: (self.client(), Volumes.snapshot(volume)))
         if prepared is None:
             return None
         client, snapshot = prepared
         voxels = volume.GetImageData().GetMTime()
-        if not self._consented(client.url, snapshot):
+        if not self._consented(client.url, snapshot.nbytes + sum(one.volume.nbytes for one in examples)):
             self.failed.emit("Nothing was sent: you did not agree.")
             return None
 
         def work(cancellation: Cancellation, progress: Any) -> Answer:
-            wire = client.ask(model, params, snapshot, cancellation, progress)
+            wire = client.ask(model, params, snapshot, cancellation, progress, examples)
             return answerOf(wire, snapshot.grid, text)
 
         def done(answer: Answer) -> None:
@@ -233,10 +254,10 @@ class Logic:
                 f"'{volume.GetName()}' was changed while the server worked; nothing was added. Ask again."
             )
 
-    def _consented(self, url: str, snapshot: Snapshot) -> bool:
+    def _consented(self, url: str, count: int) -> bool:
         if self.settings.consented(url):
             return True
-        size = f"{snapshot.nbytes / 1e6:.0f} MB" if snapshot.nbytes >= 1e6 else f"{snapshot.nbytes / 1e3:.0f} kB"
+        size = f"{count / 1e6:.0f} MB" if count >= 1e6 else f"{count / 1e3:.0f} kB"
         agreed = self._askConsent(
             f"Your text and this volume ({size}: voxels and their position, no patient name) will be sent to {url}. "
             "A series that the server already has is only named to it. Agree for this server?"
@@ -257,7 +278,7 @@ class Logic:
     # --- visual prompts
 
     def visualPrompts(self, volume: Any) -> list[dict[str, Any]]:
-        """The prompts that the parameter node refers to: points, boxes and a scribble segment.
+        """The prompts that the parameter node refers to: points, boxes and scribble segments.
 
         Raises:
             RadFindError: one of them lies outside the volume, or is too large.
@@ -268,12 +289,12 @@ class Logic:
             node = self.parameter.reference(name)
             if node is not None:
                 found += Prompts.points(node, volume, positive)
-        roi = self.parameter.reference("Boxes")
-        if roi is not None:
-            found.append(Prompts.box(roi, volume))
-        painted, segment = self.parameter.reference("Scribbles"), self.parameter.get("ScribbleSegment")
-        if painted is not None and painted.GetSegmentation().GetSegment(segment) is not None:
-            found.append(Prompts.scribble(painted, segment, volume, True))
+        found += [Prompts.box(roi, volume) for roi in self.parameter.references("Boxes")]
+        painted = self.parameter.reference("Scribbles")
+        for name, positive in (("ScribbleSegment", True), ("NegativeScribbleSegment", False)):
+            segment = self.parameter.get(name)
+            if painted is not None and painted.GetSegmentation().GetSegment(segment) is not None:
+                found.append(Prompts.scribble(painted, segment, volume, positive))
         return found
 
     # --- undo
@@ -345,12 +366,14 @@ class Logic:
 
     def export(
         self, segmentation: Any, segments: Sequence[str], folder: str, form: str, space: str, volume: Any = None
-    ) -> list[Path]:
-        """Write segments; `said` names the files, `failed` what went wrong."""
-        files = self._tried(lambda: Export.export(segmentation, segments, Path(folder), form, space, volume)) or []
-        if files:
+    ) -> Job:
+        """Write segments, one between two turns of the event loop; `said` names the files, `failed` what went wrong."""
+
+        def done(files: list[Path]) -> None:
             self.said.emit("Written: " + ", ".join(file.name for file in files))
-        return files
+
+        steps = Export.export(segmentation, segments, Path(folder), form, space, volume)
+        return self.jobs.startSteps("Export", steps, self._done(done))
 
     # --- inside
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import slicer
@@ -14,6 +15,8 @@ _REFERENCES = (
     "Negative",
     "Boxes",
     "Scribbles",
+    "ExampleVolume",
+    "ExampleSegmentation",
     "Bookmarks",
     "Verdicts",
     "Measures",
@@ -23,6 +26,8 @@ _DEFAULTS = {
     "Engine": "auto",
     "TargetSegment": "",
     "ScribbleSegment": "",
+    "NegativeScribbleSegment": "",
+    "ExampleSegment": "",
     "AskAtOnce": "false",
     "ShowEvidence": "false",
     "TopK": "10",
@@ -75,3 +80,18 @@ class Parameter:
         if name not in _REFERENCES:
             raise KeyError(name)
         self.node.SetNodeReferenceID(name, node.GetID() if node is not None else None)
+
+    def references(self, name: str) -> list[Any]:
+        """All nodes referred to under one name; deleted ones are left out."""
+        if name not in _REFERENCES:
+            raise KeyError(name)
+        node = self.node
+        found = [node.GetNthNodeReference(name, n) for n in range(node.GetNumberOfNodeReferences(name))]
+        return [one for one in found if one is not None]
+
+    def setReferences(self, name: str, nodes: Sequence[Any]) -> None:
+        if name not in _REFERENCES:
+            raise KeyError(name)
+        self.node.RemoveNodeReferenceIDs(name)
+        for node in nodes:
+            self.node.AddNodeReferenceID(name, node.GetID())

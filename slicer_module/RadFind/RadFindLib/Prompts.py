@@ -12,7 +12,8 @@ from . import Wire
 from .Errors import RadFindError
 from .Geometry import flipXY
 from .Labelmaps import maskOf
-from .Volumes import between, gridOf, matrixArray, transformed
+from .Snapshot import Example
+from .Volumes import between, gridOf, matrixArray, snapshot, transformed
 
 MAX_SCRIBBLE = 200_000
 """Most painted voxels sent at once: 8 MB of text."""
@@ -78,6 +79,22 @@ def scribble(segmentation: Any, segment: str, volume: Any, positive: bool) -> di
     if len(index) > MAX_SCRIBBLE:
         raise RadFindError(f"{len(index):,} voxels are painted; at most {MAX_SCRIBBLE:,} are sent. Paint thin strokes.")
     return Wire.scribble(grid.positions(index), positive)
+
+
+def example(segmentation: Any, segment: str, volume: Any) -> Example:
+    """A segment on its own volume, as an example to be found elsewhere.
+
+    Raises:
+        RadFindError: it is empty, or does not lie on the volume.
+    """
+    sent = snapshot(volume)
+    name = segmentation.GetSegmentation().GetSegment(segment).GetName()
+    mask = maskOf(segmentation, segment, volume)
+    if not mask.voxels.any():
+        raise RadFindError(
+            f"The segment '{name}' has no voxels on '{volume.GetName()}'. Choose the scan it was made on."
+        )
+    return Example(name, sent, mask)
 
 
 def worldOf(lps: Any, volume: Any) -> np.ndarray:

@@ -10,7 +10,7 @@ import numpy as np
 
 from . import Nrrd
 from .Cancellation import Cancellation
-from .Geometry import Grid
+from .Geometry import Grid, Mask
 
 _HASHED = 4 << 20
 
@@ -53,3 +53,18 @@ class Snapshot:
             cancellation.check()
             sha.update(chunk)
         return sha.hexdigest()
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Example:
+    """What a structure looks like on another volume.
+
+    Arguments:
+        name: of the structure; the segment found is called so.
+        volume: the other volume.
+        mask: the structure, on the grid of that volume.
+    """
+
+    name: str
+    volume: Snapshot
+    mask: Mask

@@ -33,6 +33,17 @@ def scribble(lps: Any, positive: bool) -> dict[str, Any]:
     return {"type": "scribble", "space": "lps", "positions": positions, "positive": positive}
 
 
+def example(name: str, place: Mapping[str, str], mask: Mask, on: Grid) -> dict[str, Any]:
+    """A structure shown on another image, which `place` names by "image" (an id) or "session"."""
+    return {
+        "type": "example",
+        "name": name,
+        **place,
+        "mask": packMask(mask),
+        "grid": {"shape_kji": list(on.shape), "affine_ijk_to_lps": on.toLPS.tolist()},
+    }
+
+
 def grid(volume: Mapping[str, Any]) -> Grid:
     """The grid of a reply's ``volume``.
 
