@@ -15,9 +15,9 @@ from radfind.engines.builtin.lesion import Lesion
 from radfind.engines.builtin.matching import ENOUGH, Match, best_matches
 from radfind.engines.builtin.ranking import Exhibit, bookmarks, exhibit, slice_scores
 from radfind.engines.builtin.structures import structure_mask, structure_supported
-from radfind.engines.builtin.verifying import SURE, Judgement, judge_statement, supporting
+from radfind.engines.builtin.verifying import SURE, Judgement, judge_statement, judge_unseen, supporting
 from radfind.engines.builtin.vocabulary import family_of
-from radfind.engines.builtin.whereabouts import covered
+from radfind.engines.builtin.whereabouts import covered, covered_structure
 from radfind.errors import NotSupportedError, PromptError
 from radfind.language.findings import Finding, Reading, Span
 from radfind.language.lexicon import Lexicon
@@ -195,7 +195,10 @@ class Answerer:
     def _missing(self, finding: Finding, found: Found) -> str:
         """One sentence: what was looked for and is not there, and what is there instead."""
         text = finding.sentence.text.strip() or finding.span.text
-        if finding.concept.kind == "finding" and covered(self._analysis.anatomy, finding.place) == "none":
+        anatomy = self._analysis.anatomy
+        is_finding = finding.concept.kind == "finding"
+        shown = covered(anatomy, finding.place) if is_finding else covered_structure(anatomy, finding)
+        if shown == "none":
             return f"'{text}': the scan does not show the place."
         near = [m for m in found.matches if m.lesion.score >= SURE]
         if near:
@@ -237,15 +240,13 @@ class Answerer:
 
     def _structure_verdict(self, finding: Finding) -> Verdict:
         mask = self._look_up(finding).structure
-        name = finding.concept.english
+        denied = finding.presence == "absent"
         if mask is None or not mask.any():
-            return self._worded(
-                finding,
-                Judgement("maybe", "not_covered", 0.5, f"No {name} is seen on this scan; it may lie outside."),
-                (),
-            )
+            judgement = judge_unseen(finding, covered_structure(self._analysis.anatomy, finding), denied=denied)
+            return self._worded(finding, judgement, ())
+        name = finding.concept.english
         evidence = (_structure_evidence(finding, mask),)
-        if finding.presence == "absent":
+        if denied:
             text = f"The text denies it, but the {name} is seen."
             return self._worded(finding, Judgement("no", "found_though_denied", 0.7, text), evidence)
         return self._worded(finding, Judgement("yes", "supported", 0.8, f"The {name} is seen."), evidence)

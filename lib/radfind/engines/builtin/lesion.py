@@ -63,20 +63,21 @@ def diameters(mask: npt.NDArray[np.bool_], spacing: Spacing) -> tuple[float, flo
     """Longest diameter within any slice, and the widest extent at right angles to it in that slice, mm.
 
     As read at the console: bidimensional caliper on the slice where the lesion is largest (Fleischner Society,
-    Bankier et al., Radiology 2017). A voxel's own width is counted.
+    Bankier et al., Radiology 2017). Half a voxel's width is added to the distance between voxel centres: on ellipses
+    of 4 to 30 voxels, wherever they lie on the grid, the centres inside span 0.4 to 0.7 voxels less than the ellipse.
     """
     best = (0.0, 0.0)
     areas = mask.sum(axis=(1, 2))
     if not areas.any():
         return best
-    pixel = (spacing[1] + spacing[2]) / 2.0
+    half = (spacing[1] + spacing[2]) / 4.0
     for k in np.flatnonzero(areas >= 0.6 * areas.max()):
         points = np.argwhere(mask[k] & ~_interior(mask[k])) * np.asarray(spacing[1:])
         longest, direction = _farthest(points)
         across = points @ np.array([-direction[1], direction[0]])
-        width = float(across.max() - across.min()) + pixel
-        if longest + pixel > best[0]:
-            best = (longest + pixel, min(width, longest + pixel))
+        width = float(across.max() - across.min()) + half
+        if longest + half > best[0]:
+            best = (longest + half, min(width, longest + half))
     return best
 
 

@@ -8,9 +8,10 @@ import numpy as np
 
 from radfind.engines.builtin.anatomy import Anatomy
 from radfind.engines.builtin.lesion import Lesion
-from radfind.engines.builtin.vocabulary import density_agreement, density_asked
+from radfind.engines.builtin.vocabulary import calcified_asked, density_agreement, density_asked, same_kind
 from radfind.engines.builtin.whereabouts import place_agreement
 from radfind.language.findings import Finding
+from radfind.language.lexicon import default_lexicon
 
 SIZE_SAME = (2.0, 0.20)
 """A measured and a reported diameter agree within 2 mm or 20 %, whichever is more: 95 % limits of agreement between
@@ -59,17 +60,22 @@ class Match:
 
     @property
     def contradiction(self) -> str | None:
-        """The verdict code of the gravest disagreement, or None."""
-        parts = (
-            ("wrong_side", self.side),
-            ("wrong_place", self.place),
-            ("wrong_kind", min(self.kind, self.attributes)),
-            ("wrong_size", self.size),
-        )
-        for code, value in parts:
-            if value < GOOD:
-                return code
-        return None
+        """The verdict code of the gravest disagreement, or None: a wrong side first, then whatever agrees least."""
+        parts = self.components
+        if parts["wrong_side"] < GOOD:
+            return "wrong_side"
+        code = min(parts, key=lambda name: parts[name])
+        return code if parts[code] < GOOD else None
+
+    @property
+    def components(self) -> dict[str, float]:
+        """Agreement by the verdict code that its lack leads to."""
+        return {
+            "wrong_side": self.side,
+            "wrong_place": self.place,
+            "wrong_kind": min(self.kind, self.attributes),
+            "wrong_size": self.size,
+        }
 
 
 def match(finding: Finding, lesion: Lesion, anatomy: Anatomy) -> Match:
@@ -111,7 +117,7 @@ def _kind(finding: Finding, lesion: Lesion) -> float:
     found = lesion.attributes[0] if lesion.attributes else ""
     density = density_agreement(density_asked(finding), found, lesion.longest_mm)
     if "nodule" not in lesion.concept and lesion.concept != "pulmonary_mass":
-        return density if lesion.concept == finding.concept.id else 0.4
+        return density if same_kind(finding.concept.id, lesion.concept, default_lexicon()) else 0.4
     if finding.concept.id in ("pulmonary_mass", "mass"):
         # 30 mm separates mass from nodule; readers are not that strict, and sizes differ by 20 %.
         return density * float(np.clip((lesion.longest_mm - 12.0) / 12.0, 0.1, 1.0))
@@ -128,6 +134,6 @@ def _side(finding: Finding, lesion: Lesion) -> float:
 
 
 def _attributes(finding: Finding, lesion: Lesion) -> float:
-    if "calcified" in finding.attributes and "calcified" not in lesion.attributes:
+    if calcified_asked(finding) and "calcified" not in lesion.attributes:
         return 0.4
     return 1.0

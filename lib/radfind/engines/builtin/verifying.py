@@ -7,8 +7,10 @@ from collections.abc import Collection, Sequence
 
 from radfind.engines.builtin import evidence as words
 from radfind.engines.builtin.analysis import Analysis
+from radfind.engines.builtin.coverage import Coverage
 from radfind.engines.builtin.lesion import Lesion
 from radfind.engines.builtin.matching import ENOUGH, GOOD, Match
+from radfind.engines.builtin.vocabulary import same_kind, told_apart
 from radfind.engines.builtin.whereabouts import describe
 from radfind.language.findings import Finding
 from radfind.language.lexicon import Lexicon
@@ -19,8 +21,12 @@ SURE = 0.5
 
 DOUBTFUL = 0.3
 
-UNPROVEN = frozenset({"emphysema"})
-"""Concepts whose search misses too much for "not found" to mean "not there" (mild emphysema hides in the noise)."""
+UNPROVEN = (
+    *("emphysema", "miliary_pattern", "tree_in_bud", "centrilobular_nodule", "perifissural_nodule"),
+    *("halo_sign", "reversed_halo_sign"),
+)
+"""Concepts, and kinds of them, whose search misses too much for "not found" to mean "not there": mild emphysema hides
+in the noise, the others are smaller or fainter than what is searched for."""
 
 SMALLEST_MM = 4.0
 """Below this a nodule may be missed, so that its absence proves nothing."""
@@ -69,6 +75,24 @@ def judge_statement(
     return judgement
 
 
+def judge_unseen(finding: Finding, shown: Coverage, *, denied: bool) -> Judgement:
+    """Judge a statement about a structure of which nothing was found.
+
+    `shown`: how much of its place the scan shows. Only where it shows all of it does "not found" mean "not there".
+    """
+    name = finding.concept.english
+    if shown == "whole":
+        text = f"The scan shows where the {name} would be, and none was found"
+        if denied:
+            return Judgement("yes", "supported", 0.7, f"{text}, as the text says.")
+        return Judgement("no", "not_found", 0.7, f"{text}.")
+    if shown == "part":
+        return Judgement("maybe", "not_found", 0.5, f"No {name} was found in the part of its place that is shown.")
+    if shown == "none":
+        return Judgement("maybe", "not_covered", 0.5, f"The scan does not show the place of the {name}.")
+    return Judgement("maybe", "not_covered", 0.5, f"No {name} is seen on this scan; it may lie outside.")
+
+
 def _fitting(matches: Sequence[Match], least: float) -> list[Match]:
     """The lesions that are what the text says and that the detector scores at least `least`, best first."""
     return [m for m in matches if m.contradiction is None and m.agreement >= ENOUGH and m.lesion.score >= least]
@@ -81,7 +105,18 @@ def supporting(matches: Sequence[Match]) -> list[Match]:
 
 def _may_be_missed(asked: str) -> Judgement:
     """The answer for an `UNPROVEN` concept that was not found, claimed or denied."""
-    return Judgement("maybe", "not_found", 0.5, f"No {asked} was found, but the search misses mild {asked}.")
+    return Judgement("maybe", "not_found", 0.5, f"No {asked} was found, but the search may miss it where it is slight.")
+
+
+def _unproven(finding: Finding, lexicon: Lexicon) -> bool:
+    return any(same_kind(finding.concept.id, concept, lexicon) for concept in UNPROVEN)
+
+
+def _general_kind(finding: Finding, sure: list[Match], analysis: Analysis, lexicon: Lexicon) -> Judgement:
+    """The answer when what was found may or may not be the special kind that the text claims or denies."""
+    seen = words.sentence(analysis, sure[0].lesion, lexicon)
+    reason = f"Found: {seen}; density and shape alone do not tell whether it is {_kind_words(finding)}."
+    return Judgement("maybe", "not_supported", 0.5, reason, tuple(sure[:3]))
 
 
 def _judge_claim(
@@ -92,6 +127,8 @@ def _judge_claim(
     spoken_for: Collection[Lesion],
 ) -> Judgement:
     sure = supporting(matches)
+    if sure and not told_apart(finding):
+        return _general_kind(finding, sure, analysis, lexicon)
     if sure:
         return _supported(finding, sure, analysis, lexicon)
     # A lesion nobody can doubt, where the text says and of the kind it says, outweighs a speck of the right size.
@@ -109,7 +146,7 @@ def _judge_claim(
     if others:
         return _contradicted(finding, others, analysis, lexicon)
     asked = finding.concept.english
-    if finding.concept.id in UNPROVEN:
+    if _unproven(finding, lexicon):
         return _may_be_missed(asked)
     if finding.sizes_mm and finding.sizes_mm[0] < SMALLEST_MM:
         return Judgement("maybe", "not_found", 0.5, f"No {asked} was found, but one this small may escape the search.")
@@ -147,12 +184,7 @@ def _contradicted(finding: Finding, others: list[Match], analysis: Analysis, lex
         "wrong_kind": f"the text says {_kind_words(finding)}",
         "not_found": "it does not fit the text",
     }[code]
-    value = {
-        "wrong_side": nearest.side,
-        "wrong_place": nearest.place,
-        "wrong_size": nearest.size,
-        "wrong_kind": min(nearest.kind, nearest.attributes),
-    }.get(code, 0.0)
+    value = nearest.components.get(code, 0.0)
     confidence = 0.5 + 0.5 * lesion.score * (1.0 - value / GOOD)
     if value > 0.7 * GOOD:
         return Judgement("maybe", code, 0.5, f"{found[0].upper()}{found[1:]}; {wrong}: borderline.", (nearest,))
@@ -162,6 +194,8 @@ def _contradicted(finding: Finding, others: list[Match], analysis: Analysis, lex
 def _judge_denial(finding: Finding, matches: Sequence[Match], analysis: Analysis, lexicon: Lexicon) -> Judgement:
     asked = finding.concept.english
     sure = supporting(matches)
+    if sure and not told_apart(finding):
+        return _general_kind(finding, sure, analysis, lexicon)
     if sure:
         seen = words.sentence(analysis, sure[0].lesion, lexicon)
         confidence = 0.5 + 0.5 * sure[0].lesion.score
@@ -178,7 +212,7 @@ def _judge_denial(finding: Finding, matches: Sequence[Match], analysis: Analysis
             f"Something that may be one: {seen}; the evidence is weak.",
             (doubtful[0],),
         )
-    if finding.concept.id in UNPROVEN:
+    if _unproven(finding, lexicon):
         return _may_be_missed(asked)
     return Judgement("yes", "supported", 0.8, f"No {asked} was found {_where_searched(finding)}, as the text says.")
 

@@ -18,6 +18,10 @@ FAMILIES: dict[str, tuple[str, ...]] = {
 
 _GENERAL = ("nodule", "mass", "lesion")
 _DENSITIES = ("solid", "part_solid", "ground_glass")
+_TOLD_APART = frozenset(
+    {*_GENERAL, *(member for members in FAMILIES.values() for member in members)}
+    | {*(f"{density}_nodule" for density in _DENSITIES), "calcified_nodule"}
+)
 _DENSITY_AGREEMENT = {
     frozenset(("solid", "part_solid")): 0.35,
     frozenset(("part_solid", "ground_glass")): 0.45,
@@ -44,6 +48,22 @@ def in_lung(finding: Finding, lexicon: Lexicon) -> bool:
     if finding.place.lobes or not sites:
         return True
     return any(site in ("lung", "pleura") or lexicon.is_a(site, "lung") for site in sites)
+
+
+def told_apart(finding: Finding) -> bool:
+    """Whether density, shape and size show the very kind a text names, and not only the general kind it belongs to
+    ("pleural effusion" but not "hemothorax", "nodule" but not "perifissural nodule")."""
+    return finding.concept.id in _TOLD_APART
+
+
+def same_kind(asked: str, found: str, lexicon: Lexicon) -> bool:
+    """Whether a concept asked for is what was found or a kind of it."""
+    return asked == found or (asked in lexicon and found in lexicon and lexicon.is_a(asked, found))
+
+
+def calcified_asked(finding: Finding) -> bool:
+    """Whether the text speaks of calcification, in its name or beside it."""
+    return finding.concept.id == "calcified_nodule" or "calcified" in finding.attributes
 
 
 def density_asked(finding: Finding) -> str | None:

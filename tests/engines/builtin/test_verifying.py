@@ -1,0 +1,173 @@
+"""Verdicts from matches put together by hand: each rule of the judge by itself, and what must hold for all of them."""
+
+from __future__ import annotations
+
+import functools
+from types import SimpleNamespace
+from typing import Any, cast
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from radfind.engines.builtin.analysis import Analysis
+from radfind.engines.builtin.coverage import Coverage
+from radfind.engines.builtin.lesion import Lesion
+from radfind.engines.builtin.matching import Match
+from radfind.engines.builtin.verifying import Judgement, judge_statement, judge_unseen
+from radfind.language.findings import Finding
+from radfind.language.lexicon import default_lexicon
+from radfind.language.reader import read
+
+LEXICON = default_lexicon()
+NOWHERE = cast(Analysis, SimpleNamespace(anatomy=SimpleNamespace(frames={})))  # a scan in which no lobe can be placed
+
+
+def lesion(score: float = 1.0, longest: float = 14.0, concept: str = "solid_nodule") -> Lesion:
+    return Lesion(
+        concept=concept,
+        box=(slice(0, 1), slice(0, 1), slice(0, 1)),
+        mask=np.ones((1, 1, 1), bool),
+        centre=(0.0, 0.0, 0.0),
+        side="right",
+        score=score,
+        longest_mm=longest,
+        perpendicular_mm=longest,
+        volume_mm3=longest**3 / 2,
+        mean_hu=20.0,
+        attributes=("solid",) if concept == "solid_nodule" else (),
+    )
+
+
+def match(score: float = 1.0, **parts: float) -> Match:
+    return Match(lesion(score), **parts)
+
+
+@functools.cache
+def finding(text: str) -> Finding:
+    found = read(text).findings
+    assert len(found) == 1, found
+    return found[0]
+
+
+def judge(text: str, *matches: Match, whole: bool = True, **rest: Any) -> Judgement:
+    return judge_statement(finding(text), matches, NOWHERE, LEXICON, whole=whole, **rest)
+
+
+@pytest.mark.parametrize(
+    ("text", "parts", "answer", "code"),
+    [
+        ("14 mm nodule in the right lung.", {}, "yes", "supported"),
+        ("14 mm nodule in the left lung.", {"side": 0.05}, "no", "wrong_side"),
+        ("14 mm nodule in the right lower lobe.", {"place": 0.1}, "no", "wrong_place"),
+        ("30 mm nodule in the right lung.", {"size": 0.0}, "no", "wrong_size"),
+        ("14 mm ground-glass nodule in the right lung.", {"kind": 0.1}, "no", "wrong_kind"),
+        ("20 mm nodule in the right lung.", {"size": 0.45}, "maybe", "wrong_size"),  # borderline
+        ("14 mm nodule in the right lung.", {"score": 0.4}, "maybe", "not_found"),  # nobody should rely on it
+        ("14 mm nodule in the right lung.", {"score": 0.1}, "no", "not_found"),
+        ("No nodule in the right lung.", {}, "no", "found_though_denied"),
+        ("No nodule in the right lung.", {"score": 0.4}, "maybe", "found_though_denied"),
+        ("No nodule in the right lung.", {"score": 0.1}, "yes", "supported"),
+        ("No nodule in the left lung.", {"side": 0.05}, "yes", "supported"),  # it lies elsewhere
+        ("A nodule in the right lung cannot be excluded.", {}, "maybe", "hedged"),
+        ("Cavitary nodule in the right lung.", {}, "maybe", "not_supported"),  # the kind cannot be told
+        ("No cavitary nodule in the right lung.", {}, "maybe", "not_supported"),
+    ],
+)
+def test_one_lesion(text: str, parts: dict[str, float], answer: str, code: str) -> None:
+    result = judge(text, match(**parts))
+    assert (result.answer, result.code) == (answer, code), result.reason
+    assert result.reason
+
+
+@pytest.mark.parametrize(
+    ("text", "answer", "code"),
+    [
+        ("Pulmonary nodule.", "no", "not_found"),
+        ("No pulmonary nodule.", "yes", "supported"),
+        ("3 mm pulmonary nodule.", "maybe", "not_found"),  # too small for its absence to prove anything
+        ("Emphysema.", "maybe", "not_found"),  # mild emphysema is missed
+        ("Centrilobular emphysema.", "maybe", "not_found"),
+        ("No emphysema.", "maybe", "not_found"),
+        ("Tree-in-bud pattern.", "maybe", "not_found"),
+        ("Hemothorax.", "no", "not_found"),  # without fluid there is no blood
+    ],
+)
+def test_nothing_found(text: str, answer: str, code: str) -> None:
+    result = judge(text)
+    assert (result.answer, result.code) == (answer, code), result.reason
+    assert result.matches == ()
+
+
+def test_what_is_only_partly_shown_is_not_absent() -> None:
+    for text in ("Pulmonary nodule.", "No pulmonary nodule."):
+        result = judge(text, whole=False)
+        assert (result.answer, result.code) == ("maybe", "not_covered")
+    assert judge("Pulmonary nodule.", match(), whole=False).answer == "yes"  # seen is seen
+
+
+def test_a_wrong_size_outweighs_a_speck_of_the_right_size() -> None:
+    result = judge("25 mm nodule in the right lung.", match(size=0.0), match(score=0.35))
+    assert (result.answer, result.code) == ("no", "wrong_size")
+
+
+def test_a_lesion_described_elsewhere_contradicts_no_size() -> None:
+    other = match(size=0.0)
+    result = judge("25 mm nodule in the right lung.", other, match(score=0.35), spoken_for=(other.lesion,))
+    assert (result.answer, result.code) == ("maybe", "not_found")
+
+
+def test_the_gravest_disagreement_is_named() -> None:
+    """Half the size is worse than a name a little off; a wrong side is named before anything else."""
+    assert judge("26 mm nodule in the right lung.", match(kind=0.45, size=0.0)).code == "wrong_size"
+    assert judge("26 mm nodule in the left lung.", match(side=0.05, size=0.0)).code == "wrong_side"
+
+
+def test_fewer_than_the_text_counts() -> None:
+    assert judge("Two nodules in the right lung.", match()).answer == "maybe"
+    assert judge("Two nodules in the right lung.", match(), match()).answer == "yes"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown", "answer", "code"),
+    [
+        ("Right lung.", "whole", "no", "not_found"),
+        ("No calcification.", "whole", "yes", "supported"),
+        ("Trachea.", "part", "maybe", "not_found"),
+        ("No calcification.", "part", "maybe", "not_found"),
+        ("Trachea.", "none", "maybe", "not_covered"),
+        ("Trachea.", "unknown", "maybe", "not_covered"),
+    ],
+)
+def test_structure_that_is_not_seen(text: str, shown: Coverage, answer: str, code: str) -> None:
+    stated = finding(text)
+    result = judge_unseen(stated, shown, denied=stated.presence == "absent")
+    assert (result.answer, result.code) == (answer, code)
+
+
+SHARE = st.floats(0.0, 1.0)
+MATCHES = st.lists(
+    st.builds(match, score=SHARE, kind=SHARE, side=st.sampled_from((0.05, 1.0)), place=SHARE, size=SHARE), max_size=4
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(MATCHES)
+def test_a_claim_and_its_denial_are_never_both_true(matches: list[Match]) -> None:
+    claim = judge("Nodule in the right lung.", *matches)
+    denial = judge("No nodule in the right lung.", *matches)
+    assert {claim.answer, denial.answer} != {"yes"}
+    for result in (claim, denial):
+        assert 0.0 <= result.confidence <= 1.0
+        assert result.reason.endswith(".")
+
+
+@settings(max_examples=60, deadline=None)
+@given(MATCHES)
+def test_a_claim_is_affirmed_only_by_a_sure_lesion_that_fits_it(matches: list[Match]) -> None:
+    result = judge("14 mm nodule in the right lung.", *matches)
+    if result.answer == "yes":
+        best = result.matches[0]
+        assert best.lesion.score >= 0.5
+        assert min(best.kind, best.side, best.place, best.size) >= 0.5
