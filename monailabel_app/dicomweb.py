@@ -16,13 +16,14 @@ from monailabel.interfaces.datastore import DefaultLabelTag
 from monailabel.interfaces.exception import ImageNotFoundException
 
 import radfind
+from monailabel_app.label_names import label_names
 from monailabel_app.labels import extension
 from monailabel_app.studies import StudiesDatastore
 from radfind.errors import InputError
 from radfind.exports.dicom_seg import write_seg
 from radfind.imaging import load
+from radfind.imaging.labelmap_reading import read_segmentation
 from radfind.pacs import Pacs, PacsError, SeriesCache, SeriesRecord
-from radfind.results import Segment, Segmentation
 
 logger = logging.getLogger(__name__)
 
@@ -132,18 +133,9 @@ class DicomWebDatastore(StudiesDatastore):
         import tempfile
 
         volume = radfind.load(self.get_image_uri(image_id))
-        labels = load(label)
-        if not labels.geometry.same_grid(volume.geometry, tolerance_mm=0.05):
-            raise InputError("The label does not lie on the grid of its series, so it cannot become a DICOM SEG.")
-        names = _names(info)
-        segments = tuple(
-            Segment(names.get(int(value), f"label {int(value)}"), labels.array == value)
-            for value in np.unique(labels.array)
-            if value > 0
-        )
-        if not segments:
+        if not np.any(load(label).array):  # drawn empty: nothing to tell the archive
             return
-        segmentation = Segmentation(volume.geometry, segments, engine="monailabel")
+        segmentation = read_segmentation(label, volume, names=label_names(info))
         with tempfile.TemporaryDirectory(prefix="radfind-seg-") as folder:
             file = Path(folder) / "segmentation.dcm"
             write_seg(segmentation, volume, file)
@@ -166,17 +158,3 @@ class DicomWebDatastore(StudiesDatastore):
             info = {**information.get(image, {}), **self._described(record)}
             objects[image] = {"image": {"ext": "", "info": info}, "labels": labels}
         return {"name": self.name(), "description": self.description(), "objects": objects}
-
-
-def _names(info: dict[str, Any]) -> dict[int, str]:
-    """Label value to name, from what stock clients send: ``label_info`` (name, idx) or ``label_names``."""
-    names: dict[int, str] = {}
-    entries = info.get("label_info")
-    if isinstance(entries, list):
-        for number, entry in enumerate(entries, start=1):
-            if isinstance(entry, dict) and entry.get("name"):
-                names[int(entry.get("idx", number))] = str(entry["name"])
-    given = info.get("label_names")
-    if isinstance(given, dict):
-        names |= {int(value): str(name) for name, value in given.items()}
-    return names

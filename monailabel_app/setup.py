@@ -18,6 +18,7 @@ from monailabel_app.studies import StudiesDatastore
 from monailabel_app.task_process import HostedTask, TaskProcess
 from monailabel_app.tasks.bookmarks import BookmarksTask
 from monailabel_app.tasks.deepgrow import ClickTask
+from monailabel_app.tasks.export import ExportTask
 from monailabel_app.tasks.rank import RankTask
 from monailabel_app.tasks.report import ReportTask
 from monailabel_app.tasks.scribbles import ScribblesTask
@@ -60,6 +61,7 @@ def tasks(store: Datastore) -> dict[str, InferTask]:
         "radfind_rank": RankTask(volumes),
         "radfind_verify": VerifyTask(volumes),
         "radfind_report": ReportTask(volumes, store),
+        "radfind_export": ExportTask(volumes, store),
     }
 
 

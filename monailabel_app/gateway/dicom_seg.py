@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import tempfile
 from collections.abc import Mapping
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from monailabel_app.gateway.errors import Refusal
-from radfind.errors import InputError
+from monailabel_app.label_names import label_names
 
 
 def labelmap_as_seg(labelmap: Path, series: Path, params: Mapping[str, Any]) -> Path:
@@ -21,26 +22,21 @@ def labelmap_as_seg(labelmap: Path, series: Path, params: Mapping[str, Any]) -> 
 
     Raises:
         Refusal: 422, the image is not a DICOM series, or nothing was found.
-        InputError: the labelmap does not lie on the series' grid.
+        ImageError: the labelmap does not lie on the series' grid.
     """
     import numpy as np
 
     import radfind
     from radfind.exports.dicom_seg import write_seg
-    from radfind.results import Segment, Segmentation
+    from radfind.imaging.labelmap_reading import read_segmentation
 
     if not series.is_dir():
         raise Refusal(422, "A DICOM SEG needs a DICOM series; this image is another file. Ask for output=image.")
-    volume, labels = radfind.load(series), radfind.load(labelmap)
-    if not labels.geometry.same_grid(volume.geometry, tolerance_mm=0.05):
-        raise InputError("The labelmap does not lie on the grid of its series, so it cannot become a DICOM SEG.")
-    given = params.get("label_names")
-    names = {int(value): str(name) for name, value in given.items()} if isinstance(given, Mapping) else {}
-    values = [int(value) for value in np.unique(labels.array) if value > 0]
-    if not values:
+    volume = radfind.load(series)
+    if not np.any(radfind.load(labelmap).array):
         raise Refusal(422, "Nothing was found, and a DICOM SEG cannot be empty. Ask for output=json to see why.")
-    segments = tuple(Segment(names.get(value, f"label {value}"), labels.array == value) for value in values)
-    segmentation = Segmentation(volume.geometry, segments, engine=str(params.get("engine", "")))
+    found = read_segmentation(labelmap, volume, names=label_names(params))
+    segmentation = dataclasses.replace(found, engine=str(params.get("engine", "")))
     handle, name = tempfile.mkstemp(prefix="radfind-", suffix=".dcm")
     os.close(handle)
     return write_seg(segmentation, volume, Path(name))

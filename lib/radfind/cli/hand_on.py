@@ -122,16 +122,13 @@ def export(
     engine: Engine = "auto",
 ) -> None:
     """Write segments as DICOM objects, meshes, labelmaps, tables or FHIR."""
-    import radfind
     from radfind.cli.output import query_text
-    from radfind.exports.package import write_package
+    from radfind.exports.package import linked_answers, write_package
 
     wanted = [part.strip().lower().lstrip(".") for part in formats.split(",") if part.strip()]
     volume, found = _segments(path, segmentation, names, text, text_file, series, engine)
     query = query_text(text, text_file) if text is not None or text_file is not None else ""
-    linked = bool(query) and bool({"ko", "fhir"} & set(wanted))
-    ranking = radfind.rank(volume, query, engine=engine) if linked else None
-    verdicts = radfind.verify(volume, query, engine=engine) if linked and "fhir" in wanted else ()
+    ranking, verdicts = linked_answers(volume, query, wanted, engine=engine)
     key = anonymous_key.encode() if anonymous_key else None
     for file in write_package(
         volume, found, output, wanted, ranking=ranking, verdicts=verdicts, text=query, anonymous_key=key

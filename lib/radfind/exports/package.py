@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from radfind.engines.api import Context
 from radfind.errors import InputError
 from radfind.measure.quantities import measure, require_segments
 from radfind.results import Ranking, Segmentation, Verdict
@@ -62,6 +63,23 @@ def write_package(
     files += _labelmaps(volume, segmentation, target, wanted)
     files += _meshes(segmentation, target, wanted)
     return files + _tables(volume, segmentation, target, wanted, ranking, verdicts, text)
+
+
+def linked_answers(
+    volume: Volume, text: str, formats: Sequence[str], *, engine: str = "auto", context: Context | None = None
+) -> tuple[Ranking | None, Sequence[Verdict]]:
+    """What "ko" and "fhir" say beside the segments: the slices that show `text`, and the verdicts on its statements.
+
+    Raises:
+        as `radfind.rank` and `radfind.verify`.
+    """
+    import radfind
+
+    if not text.strip() or not {"ko", "fhir"} & set(formats):
+        return None, ()
+    ranking = radfind.rank(volume, text, engine=engine, context=context)
+    verdicts = radfind.verify(volume, text, engine=engine, context=context) if "fhir" in formats else ()
+    return ranking, verdicts
 
 
 def _dicom(

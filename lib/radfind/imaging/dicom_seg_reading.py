@@ -96,7 +96,7 @@ def segmentation_from_seg(dataset: Dataset, volume: Volume, file: Path) -> Segme
         notes += ("Segments named 'part' go on beyond this image: give the whole series to have all of them.",)
     if not segments:
         raise ImageError(f"'{file}' holds no voxel of any segment.")
-    return Segmentation(volume.geometry, tuple(segments), engine=file.name, notes=notes)
+    return Segmentation(volume.geometry, tuple(segments), engine="imported", notes=notes)
 
 
 def _sources(dataset: Dataset) -> set[str]:

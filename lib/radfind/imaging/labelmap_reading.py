@@ -64,7 +64,7 @@ def read_segmentation(path: str | Path, volume: Volume, *, names: Mapping[int, s
     segments = _named(layers, fields) if "Segment0_ID" in fields else _plain(layers[..., 0], names or {})
     if not segments:
         raise ImageError(f"'{file}' holds no label: every voxel is 0.")
-    return Segmentation(volume.geometry, tuple(segments), engine=file.name)
+    return Segmentation(volume.geometry, tuple(segments), engine="imported")
 
 
 def _from_dicom(dataset: Dataset, volume: Volume, file: Path) -> Segmentation:

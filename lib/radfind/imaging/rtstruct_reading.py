@@ -70,7 +70,7 @@ def segmentation_from_rtstruct(dataset: Dataset, volume: Volume, file: Path) -> 
     if not segments:
         why = f" {refused[0]}." if refused else ""
         raise ImageError(f"'{file}' has no region that can be placed on this image.{why}")
-    return Segmentation(volume.geometry, tuple(segments), not_supported=tuple(refused), engine=file.name, notes=notes)
+    return Segmentation(volume.geometry, tuple(segments), not_supported=tuple(refused), engine="imported", notes=notes)
 
 
 def _references(dataset: Dataset) -> dict[str, Iterable[str]]:
