@@ -43,6 +43,8 @@ class Claim:
     def parse(cls, words: str) -> Claim:
         head, _, reference = words.partition(" @")
         presence, concepts, side, size = head.split(" ")
+        if "x" in size:
+            size = "x".join(sorted(size.split("x"), key=float, reverse=True))
         return cls(
             presence.removeprefix("?"), tuple(concepts.split("|")), side, size, reference, presence.startswith("?")
         )

@@ -78,8 +78,9 @@ def lesions(claim: Claim, folded: str) -> list[tuple[list[PlaceWord], list[Size]
     if claim.presence == "absent" or len(behind) < 2 or len(behind) != len(exact):
         return whole
     between = folded[start : behind[-1].start]
-    shared = [word for word in claim.words if word.start < start]
-    later = [word for word in claim.words if word.start >= start]
+    inside = start if claim.anchor is not None else claim.stop  # "双肾囊肿": the words of the name are told of all
+    shared = [word for word in claim.words if word.start < inside]
+    later = [word for word in claim.words if word.start >= inside]
     # one list only when nothing but the first size stands before the name
     if any(size.start < start for size in behind[1:]):
         return whole

@@ -205,6 +205,8 @@ def _attach_in_clause(
             carried = not _VERB_OR_LINK.search(gap) and claims[index - 1].describes
             if _WITH.search(gap) or carried or (not _VERB_OR_LINK.search(gap) and own[index - 1]):
                 mine = list(claims[index - 1].words)
+        if index and not mine and not leads[index] and _INTERPRETED.search(folded, claims[index - 1].stop, claim.start):
+            mine = list(claims[index - 1].words)
         if index and not sided(mine) and _ACCOMPANIES.search(folded[claims[index - 1].stop : claim.start]):
             mine = [word for word in claims[index - 1].words if word.kind == "side" or word.side] + mine
         if leads[index] and not sided(mine):
@@ -358,12 +360,27 @@ def _order(word: PlaceWord) -> tuple[int, int]:
     return word.start, word.stop
 
 
+_READ_AS = re.compile(
+    rf"(?:{_INTERPRETED.pattern}|\b(?:(?:most )?likely|probably|possibly|suspected|may (?:be|represent))"
+    r"|favou?red to (?:be|represent)|考虑|可能|疑|倾向|符合|提示)为?\s*(?:an?\s)?(?:[a-z-]+\s){0,2}\Z"
+)
+_MEASURED = frozenset(
+    ("cyst", "mass", "nodule", "tumor", "malignancy", "metastasis", "hemangioma", "abscess", "hematoma", "granuloma")
+)
+
+
+def _has_size(claim: Claim) -> bool:
+    return bool(_MEASURED.intersection((claim.concept.id, claim.concept.parent)))
+
+
 def share_with_interpretation(folded: str, claims: Sequence[Claim]) -> None:
-    """ "a lesion compatible with an adenoma of 13 mm": the size is that of the lesion too."""
+    """ "a lesion compatible with an adenoma of 13 mm": what is seen and what it is taken for have one size."""
     for earlier, claim in itertools.pairwise(claims):
         gap = folded[earlier.stop : claim.start]
         interpreted = _INTERPRETED.search(gap) and not re.search("accompan|associated", gap)
-        if interpreted and not earlier.sizes and re.fullmatch(r"[\s,]*(?:an?|the)?\s*", _INTERPRETED.sub("", gap)):
+        if earlier.sizes and not claim.sizes and _READ_AS.search(gap) and _has_size(claim):
+            claim.sizes, claim.anchor = list(earlier.sizes), earlier.start
+        elif interpreted and not earlier.sizes and re.fullmatch(r"[\s,]*(?:an?|the)?\s*", _INTERPRETED.sub("", gap)):
             earlier.sizes = list(claim.sizes)
 
 

@@ -97,6 +97,8 @@ def mentions(folded: str, sentence: Piece, matches: Sequence[Match], lexicon: Le
     named = [_rejoined(folded, sentence, mention, lexicon) for mention in named]
     named = [m for m in named if not any(o is not m and o.start < m.start and m.stop < o.stop for o in named)]
     named = _shared_words(folded, sentence, named, lexicon)
+    named = _with_listed_nodes(folded, sentence, named, lexicon)
+    named = _with_graded(folded, sentence, named, lexicon)
     for id, pattern in _COMPOUND:
         found = [mention for mention in named if pattern.search(folded, mention.start, mention.stop)]
         named += [
@@ -141,6 +143,43 @@ def _only_likens(folded: str, mention: Mention, named: Sequence[Mention]) -> boo
     return bool(_ADJECTIVE.fullmatch(folded, mention.start, after.start))
 
 
+# "no enlarged mediastinal, hilar or axillary lymph nodes"
+_LISTED_NODES = re.compile(
+    r"(?:enlarged|pathological(?:ly enlarged)?|abnormal)\s"
+    r"(?P<list>[a-z]+(?:(?:,\s?(?:and |or )?|\s(?:and|or)\s|/)[a-z]+){1,6})"
+    r"\s(?:lymph\s?)?nodes?(?![a-z])"
+)
+# "左肾轻度积水": how much stands between an organ and its change
+_GRADED = re.compile(
+    r"(?P<organ>[\u4e00-\u9fff]{1,4})(?:轻度|中度|重度|轻微|少量|中量|大量|明显|稍|略|轻中度)(?P<change>[\u4e00-\u9fff]{2})"
+)
+
+
+def _with_listed_nodes(folded: str, sentence: Piece, named: list[Mention], lexicon: Lexicon) -> list[Mention]:
+    for match in _LISTED_NODES.finditer(folded, sentence.start, sentence.stop):
+        stations = [
+            concept
+            for word in re.findall(r"(?!(?:and|or)\b)[a-z]+", match["list"])
+            if (concept := lexicon.lookup(f"enlarged {word} lymph node")) is not None
+        ]
+        if stations:
+            named = [m for m in named if not (match.start() <= m.start and m.stop <= match.end())]
+            named += [Mention(concept, match.start(), match.end()) for concept in stations]
+    return named
+
+
+def _with_graded(folded: str, sentence: Piece, named: list[Mention], lexicon: Lexicon) -> list[Mention]:
+    for match in _GRADED.finditer(folded, sentence.start, sentence.stop):
+        for length in range(len(match["organ"]), 0, -1):
+            concept = lexicon.lookup(match["organ"][-length:] + match["change"])
+            if concept is not None and concept.kind == "finding":
+                start = match.end("organ") - length
+                named = [m for m in named if m.stop <= start or m.start >= match.end()]
+                named.append(Mention(concept, start, match.end()))
+                break
+    return named
+
+
 def _rejoined(folded: str, sentence: Piece, mention: Mention, lexicon: Lexicon) -> Mention:
     """The finding with the adjective that a size parts from it."""
     match = _SIZE_BETWEEN.search(folded, max(sentence.start, mention.start - 60), mention.start)
@@ -155,7 +194,7 @@ def _shared_words(folded: str, sentence: Piece, named: list[Mention], lexicon: L
     replaced: set[tuple[int, int]] = set()
     for mention in named:
         words = folded[mention.start : mention.stop]
-        extra = _latin_shared(folded, sentence, mention, words, lexicon) if words.isascii() else []
+        extra = _latin_shared(folded, sentence, mention, words, named, lexicon) if words.isascii() else []
         extra = extra or _chinese_shared(folded, sentence, mention, words, lexicon)
         for new, covered in extra:
             result[(new.start, new.stop, new.concept.id)] = new
@@ -166,8 +205,13 @@ def _shared_words(folded: str, sentence: Piece, named: list[Mention], lexicon: L
     return list(result.values())
 
 
+def _longer_name(named: Sequence[Mention], start: int, stop: int) -> bool:
+    """Whether the words begin a name of their own: "intracranial hemorrhage, mass effect"."""
+    return any(mention.start == start and mention.stop > stop for mention in named)
+
+
 def _latin_shared(
-    folded: str, sentence: Piece, mention: Mention, words: str, lexicon: Lexicon
+    folded: str, sentence: Piece, mention: Mention, words: str, named: Sequence[Mention], lexicon: Lexicon
 ) -> list[tuple[Mention, tuple[int, int]]]:
     parts = words.replace("-", " ").split()
     found: list[tuple[Mention, tuple[int, int]]] = []
@@ -194,7 +238,7 @@ def _latin_shared(
     position = mention.stop
     for _ in range(4):
         match = _CONJUNCTION_AFTER.match(folded[position : min(sentence.stop, position + 40)])
-        if match is None:
+        if match is None or _longer_name(named, position + match.start(1), position + match.end(1)):
             break
         stop = position + match.end()
         for cut in range(len(parts) - 1, 0, -1):

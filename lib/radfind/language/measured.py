@@ -31,6 +31,8 @@ def measured_organ(folded: str, organs: Sequence[Piece], size: Size) -> int | No
     return behind[0] if behind else None
 
 
+# "Common duct measures 9 mm, ...": a measure with a subject of its own is not that of a finding told later
+_SUBJECT_BEFORE = re.compile(r"\b(?:measures|measured|is|was)\s(?:approximately |about |up to )?\Z")
 _SUBORDINATE = re.compile(
     r"\b(?:with|showing|containing|surrounded by|accompanied by|adjacent to)\s(?:[a-z-]+\s){0,4}\Z"
     r"|(?:伴有?|周围|内见|内有)[^,。;]{0,6}\Z"
@@ -77,7 +79,7 @@ def attach_sizes(folded: str, claims: Sequence[Claim], sizes: Sequence[Size], or
                 left.append(size)
                 continue
             claim = _head(folded, claims, before, size)
-        if claim is None:
+        if claim is None and not _SUBJECT_BEFORE.search(folded, max(0, size.start - 30), size.start):
             later = [c for c in claims if c.start >= size.stop]
             claim = next((c for c in later if not c.describes), later[0] if later else None)
         if claim is None:

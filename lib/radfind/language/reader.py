@@ -23,7 +23,7 @@ from radfind.language.references import references_in
 from radfind.language.scope import clauses, find_cues, presence_of
 from radfind.language.sections import split_sections
 from radfind.language.sizes import Size, find_sizes
-from radfind.language.special import is_diagnosis, measured_lesion, specials, without_vague
+from radfind.language.special import is_diagnosis, keep_to_own_organ, measured_lesion, specials, without_vague
 from radfind.language.suggestions import suggestions
 from radfind.language.text import Piece, fold, sentences, span_of
 from radfind.language.widths import Width, too_wide, widths, with_widths
@@ -132,6 +132,7 @@ class _Reader:
         parts = clauses(folded, sentence, spans, chinese)
         claims = [claim for mention in named if (claim := self._claim(mention, sentence, parts, cues, spans))]
         attach.attach_places(folded, parts, claims, words, chinese, self._fits)
+        keep_to_own_organ(claims, self.lexicon)
         left = attach_sizes(folded, claims, sizes, [Piece(o.span.start, o.span.stop) for o in organs])
         self.widths += widths(self.text, folded, organs, left, sentence, section)
         said = [a for a in attributes if self._holds(a.start, a.stop, parts, cues, spans)]
@@ -204,7 +205,8 @@ class _Reader:
         return presence_of(self.folded, clause, start, stop, cues, [*spans, Piece(start, stop)])[0] != "absent"
 
     def _add(self, claim: Claim, sentence: Piece, section: str | None) -> None:
-        for words, sizes in lesions(claim, self.folded):
+        parts = lesions(claim, self.folded)
+        for index, (words, sizes) in enumerate(parts):
             place = place_of(words, self.folded, self.lexicon)
             exact = [size.mm for size in sizes if size.mm]
             # "millimetric nodules up to 6 mm": the number says more than the word
@@ -226,7 +228,7 @@ class _Reader:
                         count=None if several else claim.count,
                         multiple=False if several else claim.multiple,
                         attributes=tuple(claim.attributes),
-                        references=_references_of(words, sizes, claim) if several else tuple(claim.references),
+                        references=_references_of(index, parts, claim) if several else tuple(claim.references),
                         section="history" if claim.past else section,
                     )
                 )
@@ -372,12 +374,16 @@ class _Reader:
             )
 
 
-def _references_of(words: Sequence[PlaceWord], sizes: Sequence[Size], claim: Claim) -> tuple[ImageReference, ...]:
-    """References that belong to one lesion of a list: those right after its size or place."""
-    end = max([size.stop for size in sizes] + [word.stop for word in words if word.start > claim.start], default=0)
-    others = [size.start for size in claim.sizes if size.start >= end]
-    limit = min(others, default=end + 200)
-    return tuple(r for r in claim.references if r.span and end - 60 <= r.span.start < limit)
+def _references_of(
+    index: int, parts: Sequence[tuple[list[PlaceWord], list[Size]]], claim: Claim
+) -> tuple[ImageReference, ...]:
+    """References that belong to one lesion of a list: those after its size or place and before the next one's."""
+    begins = [
+        min([s.start for s in sizes] + [w.start for w in words if w.start > claim.start]) for words, sizes in parts
+    ]
+    begins[0] = 0
+    end = begins[index + 1] if index + 1 < len(begins) else float("inf")
+    return tuple(r for r in claim.references if r.span and begins[index] <= r.span.start < end)
 
 
 def _overlaps(start: int, stop: int, span: Span | None) -> bool:

@@ -14,7 +14,7 @@ Role = Literal["lesion", "previous", "distance", "technique"]
 # below 5 mm (ATS wording; the Chinese lung-nodule consensus uses the same 5 mm for 微小结节).
 RANGE_WORDS: tuple[tuple[str, tuple[float, float]], ...] = (
     (r"(?<![a-z])(?:sub-?centimet(?:ric|re|er)|millimet(?:ric|rical|er-sized|re-sized|er sized))", (0.0, 10.0)),
-    (r"(?<![a-z])mm-sized|毫米级|亚厘米", (0.0, 10.0)),
+    (r"(?<![a-z0-9])(?<![0-9] )mm-sized|毫米级|亚厘米", (0.0, 10.0)),
     (r"(?<![a-z])(?:micronod|micro-nod)|(?:微小|小微)(?=.{0,6}(?:结节|灶))|(?:粟粒)", (0.0, 5.0)),
 )
 
@@ -210,7 +210,7 @@ def _sizes(folded: str, match: re.Match[str], start: int, stop: int) -> list[Siz
         if (
             joined == "to"
             and re.search(r"from\s*\Z", before)
-            and re.search(r"(?:creased|grown|grew|reduced|changed)", before)
+            and re.search(r"(?:creased|grown|grew|reduced|changed|gress|shr[aiu]nk|enlarged|gone|went)", before)
         ):
             return [Size(match.start(), match.end(), (second,), None, "lesion")]
         if is_range and second >= first:

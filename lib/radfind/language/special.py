@@ -48,6 +48,22 @@ def without_vague(claims: Sequence[Claim], lexicon: Lexicon) -> list[Claim]:
     return kept
 
 
+def keep_to_own_organ(claims: Sequence[Claim], lexicon: Lexicon) -> None:
+    """ "Hepatic steatosis, and a lesion of the right kidney": a list shares its place only with what can lie there."""
+    for claim in claims:
+        organs = [word.concept for word in claim.words if word.concept is not None]
+        others = {word for other in claims if other is not claim for word in other.words}
+        if not organs or claim.concept.sided or not claim.concept.sites or not others.issuperset(claim.words):
+            continue
+        own = any(
+            lexicon.is_a(organ, site) or lexicon.is_a(site, organ.id)
+            for organ in organs
+            for site in claim.concept.sites
+        )
+        if not own and not any("chest" in organ.region for organ in organs):
+            claim.words = []
+
+
 def specials(
     concept: Concept, place: Place, attributes: Sequence[str], lexicon: Lexicon, about_chest: bool
 ) -> list[Concept]:
