@@ -62,6 +62,51 @@ def test_every_sentence_that_was_found_links_to_its_slice(tmp_path: Path) -> Non
     )
 
 
+def references(value: object) -> list[str]:
+    if isinstance(value, dict):
+        own = [value["reference"]] if isinstance(value.get("reference"), str) else []
+        return own + [r for v in value.values() for r in references(v)]
+    return [r for v in value for r in references(v)] if isinstance(value, list) else []
+
+
+@pytest.mark.parametrize(
+    ("header", "name", "gender", "born"),
+    [
+        ({"PatientName": "Yamada^Tarou=山田^太郎", "PatientSex": "M", "PatientBirthDate": "19600229"},
+         [("Yamada", ["Tarou"]), ("山田", ["太郎"])], "male", "1960-02-29"),
+        ({"PatientName": "Doe^Jane^A", "PatientSex": "F", "PatientBirthDate": "unknown"},
+         [("Doe", ["Jane", "A"])], "female", None),
+        ({}, [], None, None),
+    ],
+)  # fmt: skip
+def test_the_bundle_stands_on_its_own(
+    header: dict[str, str], name: list[tuple[str, list[str]]], gender: str | None, born: str | None
+) -> None:
+    """Each reference ends in an entry; patient and study say what the images say."""
+    from fhir.resources.bundle import Bundle
+
+    case = sample()
+    volume = with_uids(case.phantom.volume)
+    volume = dataclasses.replace(volume, header={**volume.header, "StudyDate": "20250131", **header})
+    measured = [measure(volume, case.segmentation.segments[0])]
+    content = bundle(volume, text=case.text, verdicts=case.verdicts, ranking=case.ranking, measured=measured)
+    Bundle.model_validate(content)
+    entries = {entry["fullUrl"]: entry["resource"] for entry in content["entry"]}
+    assert len(entries) == len(content["entry"])
+    found = references(content)
+    assert found and set(found) <= set(entries)
+    by_type = {resource["resourceType"]: resource for resource in entries.values()}
+    patient, study = by_type["Patient"], by_type["ImagingStudy"]
+    assert [(n["family"], n["given"]) for n in patient.get("name", [])] == name
+    assert (patient.get("gender"), patient.get("birthDate")) == (gender, born)
+    assert patient["identifier"][0]["value"] == "P1"
+    assert study["identifier"][0]["value"] == "urn:oid:1.2" and study["started"].startswith("2025-01-31")
+    assert study["series"][0]["uid"] == "1.2.3"
+    assert study["series"][0]["numberOfInstances"] == volume.geometry.shape[0]
+    again = bundle(volume, text=case.text, verdicts=case.verdicts, ranking=case.ranking, measured=measured)
+    assert [e["fullUrl"] for e in again["entry"]][:3] == [e["fullUrl"] for e in content["entry"]][:3]
+
+
 def test_text_is_escaped_and_overlaps_are_dropped() -> None:
     assert linked("a < b\nc", [(0, 1, "u:1"), (0, 3, "u:2")]) == '<a href="u:1">a</a> &lt; b<br>\nc'
 

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import radfind
 from radfind.errors import InputError, NotSupportedError
 from radfind.exports.coding import PRIVATE_SCHEME, codes_of
 from radfind.exports.dicom_common import IMPLEMENTATION_UID
@@ -42,7 +43,8 @@ def bundle(
 ) -> dict[str, Any]:
     """A FHIR R5 collection Bundle as JSON-ready data, validated as it is built.
 
-    Everything in it is preliminary: no person has read it yet.
+    Everything in it is preliminary: no person has read it yet. It stands on its own: patient, study and device are in
+    it as resources, and every reference is to one of its entries.
 
     Arguments:
         text: the report; its sentences become links where `verdicts` found them in the scan.
@@ -91,14 +93,10 @@ class _Builder:
         self._entries: list[tuple[str, dict[str, Any]]] = []
         self._selections: dict[tuple[int, ...], str] = {}
         self._results: list[str] = []
-        identifier = {"value": volume.header.get("PatientID") or "unknown"}
-        if volume.header.get("IssuerOfPatientID"):
-            identifier["system"] = f"urn:radfind:{volume.header['IssuerOfPatientID']}".replace(" ", "-")
-        self._subject = {"type": "Patient", "identifier": identifier}
-        self._study = {
-            "type": "ImagingStudy",
-            "identifier": {"system": "urn:dicom:uid", "value": f"urn:oid:{volume.study_uid}"},
-        }
+        # Whole resources, so that every reference in the bundle ends in the bundle: it can be read on its own.
+        self._subject = {"reference": self._add(_patient(volume)), "type": "Patient"}
+        self._study = {"reference": self._add(_imaging_study(volume, self._subject)), "type": "ImagingStudy"}
+        self._device = {"reference": self._add(_DEVICE), "type": "Device"}
 
     def _add(self, resource: dict[str, Any]) -> str:
         # From the content, so that the same results give the same document.
@@ -128,6 +126,7 @@ class _Builder:
             "status": "available",
             "subject": self._subject,
             "issued": self._issued,
+            "performer": [{"actor": self._device}],
             "derivedFrom": [self._study],
             "code": {**_concept(_KEY_IMAGE), "text": note},
             "studyUid": volume.study_uid,
@@ -168,6 +167,7 @@ class _Builder:
                 "subject": self._subject,
                 "effectiveDateTime": self._issued,
                 "issued": self._issued,
+                "device": self._device,
                 "bodySite": body,
                 "derivedFrom": [{"reference": selection}],
                 "valueQuantity": {
@@ -220,6 +220,74 @@ class _Builder:
             "entry": [{"fullUrl": url, "resource": resource} for url, resource in self._entries],
         }
         return dict(json.loads(Bundle.model_validate(content).model_dump_json()))
+
+
+_DEVICE = {
+    "resourceType": "Device",
+    "identifier": [{"system": "urn:ietf:rfc:3986", "value": f"urn:oid:{IMPLEMENTATION_UID}"}],
+    "manufacturer": "RadFind",
+    "version": [{"value": radfind.__version__}],
+    "name": [{"value": "RadFind", "type": "user-friendly-name", "display": True}],
+    "note": [{"text": "Research software, not a medical device."}],
+}
+_GENDERS = {"M": "male", "F": "female", "O": "other"}  # PS3.3 Patient's Sex
+
+
+def _patient(volume: Volume) -> dict[str, Any]:
+    header = volume.header
+    identifier = {"value": header.get("PatientID") or "unknown"}
+    if header.get("IssuerOfPatientID"):
+        identifier["system"] = f"urn:radfind:{header['IssuerOfPatientID']}".replace(" ", "-")
+    resource: dict[str, Any] = {"resourceType": "Patient", "identifier": [identifier]}
+    # PS3.5 6.2, PN: up to three writings, "=" between; family, given, middle names, "^" between.
+    for number, writing in enumerate(str(header.get("PatientName", "")).split("=")):
+        family, *given = [part.strip() for part in writing.split("^")[:3]]
+        if family or any(given):
+            name: dict[str, Any] = {"text": " ".join(filter(None, [family, *given]))}
+            if number == 0:
+                name["use"] = "official"
+            if family:
+                name["family"] = family
+            if any(given):
+                name["given"] = [part for part in given if part]
+            resource.setdefault("name", []).append(name)
+    if header.get("PatientSex") in _GENDERS:
+        resource["gender"] = _GENDERS[header["PatientSex"]]
+    if (born := _date(header.get("PatientBirthDate", ""))) is not None:
+        resource["birthDate"] = born
+    return resource
+
+
+def _imaging_study(volume: Volume, subject: dict[str, Any]) -> dict[str, Any]:
+    modality = [{"coding": [{"system": _SYSTEMS["DCM"], "code": volume.modality}]}]
+    series: dict[str, Any] = {
+        "uid": volume.series_uid,
+        "modality": modality[0],
+        "numberOfInstances": len({source.sop_instance_uid for source in volume.slices}),
+    }
+    if volume.header.get("SeriesDescription"):
+        series["description"] = volume.header["SeriesDescription"]
+    resource: dict[str, Any] = {
+        "resourceType": "ImagingStudy",
+        "status": "available",
+        "subject": subject,
+        "identifier": [{"system": "urn:dicom:uid", "value": f"urn:oid:{volume.study_uid}"}],
+        "modality": modality,
+        "series": [series],
+    }
+    if (started := _date(volume.header.get("StudyDate", ""))) is not None:
+        resource["started"] = started
+    if volume.header.get("StudyDescription"):
+        resource["description"] = volume.header["StudyDescription"]
+    return resource
+
+
+def _date(value: str) -> str | None:
+    """A DICOM date (PS3.5 6.2, DA) as FHIR writes it; None when it is none."""
+    try:
+        return dt.datetime.strptime(value.strip(), "%Y%m%d").date().isoformat()
+    except ValueError:
+        return None
 
 
 def linked(text: str, links: Sequence[tuple[int, int, str]]) -> str:
