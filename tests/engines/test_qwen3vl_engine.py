@@ -59,7 +59,7 @@ def test_ranking_is_that_of_single_straight_scores(folder: Path) -> None:
 
 
 def test_the_second_question_sees_no_slice_again(folder: Path) -> None:
-    engine = QwenEngine(folder)
+    engine = QwenEngine(folder, explain=0)
     volume = _volume()
     engine.rank(volume, TEXT, context=Context())
     seen = engine.cache.misses
@@ -73,11 +73,11 @@ def test_the_second_question_sees_no_slice_again(folder: Path) -> None:
 
 def test_options_change_what_is_shown_and_nothing_else(folder: Path) -> None:
     volume = _volume(6)
-    plain = QwenEngine(folder).rank(volume, TEXT, context=Context()).scores
+    plain = QwenEngine(folder, explain=0).rank(volume, TEXT, context=Context()).scores
     for options in ({"neighbours": 1}, {"windows": ("lung", "soft_tissue", "bone")}, {"instruction": "pathology"}):
-        scores = QwenEngine(folder, **options).rank(volume, TEXT, context=Context()).scores
+        scores = QwenEngine(folder, explain=0, **options).rank(volume, TEXT, context=Context()).scores
         assert not np.allclose(scores, plain, atol=1e-4)
-    small = QwenEngine(folder, batch_size=1, cache_bytes=0).rank(volume, TEXT, context=Context()).scores
+    small = QwenEngine(folder, explain=0, batch_size=1, cache_bytes=0).rank(volume, TEXT, context=Context()).scores
     np.testing.assert_allclose(small, plain, atol=1e-6)
 
 

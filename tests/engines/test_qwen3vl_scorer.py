@@ -9,7 +9,7 @@ import pytest
 import tiny_qwen
 
 from radfind.engines.qwen3vl import template
-from radfind.engines.qwen3vl.documents import Clip, Image, document_text, patches, resized, smart_size
+from radfind.engines.qwen3vl.documents import Clip, Image, document_text, frames_of, patches, resized, smart_size
 from radfind.engines.qwen3vl.scorer import Scorer
 from radfind.errors import EngineError, ImageError, PromptError
 
@@ -80,7 +80,7 @@ def test_text_documents_even_where_tokens_cross_the_border(folder: Path, scorer:
 
 
 def test_a_clip_with_an_image_beside_it(folder: Path, scorer: Scorer) -> None:
-    frames = np.stack(_images(6))
+    frames = np.stack(_images(6, (352, 384)))  # 132 tokens a pair: neither enlarged nor reduced
     clip = Clip(frames, fps=1.0)
     pixels, seconds = clip.sampled()
     assert seconds == [0, 1, 2, 3, 4, 5]
@@ -148,6 +148,24 @@ def test_an_empty_folder_is_named(tmp_path: Path) -> None:
 
 def test_no_documents_no_scores(scorer: Scorer) -> None:
     assert scorer.score(scorer.query(QUERY), []).shape == (0,)
+
+
+@pytest.mark.parametrize(
+    ("frames", "size", "expected"),
+    [
+        (4, (64, 96), (320, 448)),  # enlarged to 128 tokens a pair
+        (4, (512, 512), (512, 512)),
+        (4, (2000, 1000), (1248, 608)),  # 768 tokens a pair
+        (64, (512, 512), (480, 480)),  # 7680 tokens together
+    ],
+)
+def test_frames_of_a_clip_keep_the_published_limits(
+    frames: int, size: tuple[int, int], expected: tuple[int, int]
+) -> None:
+    """Expected by the rule of `qwen_vl_utils.fetch_video`, worked out by hand."""
+    made, times = frames_of(Clip(np.zeros((frames, *size, 3), np.uint8), fps=1.0))
+    assert made.shape == (frames, *expected, 3)
+    assert times is not None and len(times) == frames // 2
 
 
 @pytest.mark.parametrize(

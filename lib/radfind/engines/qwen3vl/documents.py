@@ -21,8 +21,11 @@ MIN_PIXELS = 4 * FACTOR * FACTOR
 MAX_PIXELS = 1800 * FACTOR * FACTOR
 CLIP_FPS = 1.0
 CLIP_MAX_FRAMES = 64
-CLIP_MAX_PIXELS = 10 * 768 * FACTOR * FACTOR
-"""Published limits of the reranker: 4 to 1800 image tokens; clips at 1 frame a second, at most 64 frames."""
+FRAME_MIN_PIXELS = 128 * FACTOR * FACTOR
+FRAME_MAX_PIXELS = 768 * FACTOR * FACTOR
+CLIP_MAX_PIXELS = 10 * FRAME_MAX_PIXELS
+"""Published limits of the reranker: 4 to 1800 tokens an image; clips at 1 frame a second, at most 64 frames, 128 to
+768 tokens a pair of frames and about 7680 for the whole clip (`qwen3_vl_reranker.py`, `qwen_vl_utils.fetch_video`)."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -86,7 +89,7 @@ class Seen:
         return "".join(f"<{time:.1f} seconds>{frame}" for time in self.times)
 
 
-def smart_size(rows: int, columns: int, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
+def smart_size(rows: int, columns: int, max_pixels: int = MAX_PIXELS, min_pixels: int = MIN_PIXELS) -> tuple[int, int]:
     """The size an image is brought to: multiples of 32, within the pixel limits, aspect kept as nearly as can be.
 
     The published rule of the Qwen-VL family ("smart resize").
@@ -97,15 +100,17 @@ def smart_size(rows: int, columns: int, max_pixels: int = MAX_PIXELS) -> tuple[i
     if height * width > max_pixels:
         shrink = (rows * columns / max_pixels) ** 0.5
         height, width = (max(FACTOR, int(size / shrink / FACTOR) * FACTOR) for size in (rows, columns))
-    elif height * width < MIN_PIXELS:
-        grow = (MIN_PIXELS / (rows * columns)) ** 0.5
+    elif height * width < min_pixels:
+        grow = (min_pixels / (rows * columns)) ** 0.5
         height, width = (int(np.ceil(size * grow / FACTOR)) * FACTOR for size in (rows, columns))
     return height, width
 
 
-def resized(pixels: npt.NDArray[np.uint8], max_pixels: int = MAX_PIXELS) -> npt.NDArray[np.uint8]:
+def resized(
+    pixels: npt.NDArray[np.uint8], max_pixels: int = MAX_PIXELS, min_pixels: int = MIN_PIXELS
+) -> npt.NDArray[np.uint8]:
     """The image at its `smart_size`, bicubic."""
-    height, width = smart_size(pixels.shape[0], pixels.shape[1], max_pixels)
+    height, width = smart_size(pixels.shape[0], pixels.shape[1], max_pixels, min_pixels)
     if (height, width) == pixels.shape[:2]:
         return pixels
     from PIL import Image as Pillow
@@ -118,8 +123,8 @@ def frames_of(part: Image | Clip) -> tuple[npt.NDArray[np.uint8], tuple[float, .
     if isinstance(part, Image):
         return resized(part.pixels)[None], None
     pixels, times = part.sampled()
-    limit = max(MIN_PIXELS, min(MAX_PIXELS, CLIP_MAX_PIXELS // len(pixels)))
-    frames = np.stack([resized(frame, limit) for frame in pixels])
+    limit = max(min(FRAME_MAX_PIXELS, 2 * CLIP_MAX_PIXELS // len(pixels)), int(1.05 * FRAME_MIN_PIXELS))
+    frames = np.stack([resized(frame, limit, FRAME_MIN_PIXELS) for frame in pixels])
     return frames, tuple((a + b) / 2 for a, b in zip(times[::2], times[1::2], strict=True))
 
 
