@@ -17,10 +17,11 @@ _ADJECTIVE = re.compile(
     r"|(?:low|high)[- ](?:density|attenuation)|nodular[iy]?|cystic|enhancing|sclerotic|lytic|tumoral|calcific nodular"
 )
 # Words between an adjective and its noun: further adjectives, no verb, preposition, noun or conjunction.
-_BETWEEN = re.compile(
-    r"(?:[\s,-]|\b(?:well|ill|poorly|non|mm|cm)\b|[0-9.]+(?=\s?(?:mm|cm))"
-    r"|\b[a-z-]+(?:al|ar|ic|ous|ed|ent|ant|oid|id|ive|form|ly|round|oval|small|large|tiny|thin|like|style|specific)\b){0,9}"
+_FURTHER = re.compile(
+    r"well|ill|poorly|non|mm|cm|x|[0-9.]+(?:mm|cm)?|round|oval|small|large|tiny|thin|style"
+    r"|[a-z]+(?:al|ar|ic|ous|ed|ent|ant|oid|id|ive|form|ly|like)"
 )
+_MOST_FURTHER = 8
 _VERB = re.compile(
     r"\b(?:observed|detected|seen|identified|noted|noticed|visuali[sz]ed|demonstrated|considered|evaluated|located"
     r"|present|measured|followed|monitored|accompanied|associated)\b"
@@ -52,7 +53,10 @@ def merged_adjectives(folded: str, sentence: Piece, matches: Sequence[Match]) ->
 
 def _describes(folded: str, sentence: Piece, match: Match, noun: Match) -> bool:
     gap = folded[match.span.stop : noun.span.start]
-    if not _BETWEEN.fullmatch(gap) or _VERB.search(gap) or ("," in gap and noun.concept.id != "lesion"):
+    further = [word for word in re.split(r"[\s,-]+", gap) if word]
+    if len(further) > _MOST_FURTHER or not all(map(_FURTHER.fullmatch, further)):
+        return False
+    if _VERB.search(gap) or ("," in gap and noun.concept.id != "lesion"):
         return False
     words = folded[match.span.start : match.span.stop]
     if words.startswith("nodul") and _SECOND.search(folded, noun.span.start, noun.span.stop):

@@ -60,7 +60,7 @@ _WITH = re.compile(
 )
 _ZH_AFTER = re.compile(r"(?:位于|见于|于|在|\()\s*\Z")
 # "infiltration compatible with pneumonia in both lungs": what comes after the interpretation is where the sign is.
-_INTERPRETED = re.compile(
+INTERPRETED = re.compile(
     r"(?:\b(?:and|which|that|being|is|are|was|were|been|highly|primarily|most|first|likely|,)\s)*"
     r"(?:\b(?:evaluated|considered|interpreted|assessed|thought)\s(?:[a-z]+ly\s)?(?:as\s(?:being\s)?)?)?"
     r"\b(?:compatible with|consistent with|in keeping with|in favou?r of|suggest(?:ive of|ing)|suspicious (?:for|of)"
@@ -73,6 +73,11 @@ _ACCOMPANYING = re.compile(
     r"[,;\s]*(?:伴|其|内|边缘|周围|并|局部|部分|可见|见"
     r"|考虑|符合|提示|可能|可疑|疑|倾向|大小|邻近|增强|密度)"
 )
+
+
+def order(word: PlaceWord) -> tuple[int, int]:
+    """Sort key: reading order."""
+    return word.start, word.stop
 
 
 def attach_places(
@@ -117,8 +122,10 @@ def attach_places(
             if fronted and not sided(claim.words):
                 claim.words = [*fronted, *(word for word in claim.words if word not in fronted)]
         if chinese and previous is not None and not here and not waiting:
-            for claim in inside if _ACCOMPANYING.match(folded[clause.start : clause.stop]) else ():
-                claim.words = list(previous.words)
+            goes_on = _ACCOMPANYING.match(folded[clause.start : clause.stop])
+            for claim in inside:
+                if goes_on or claim.presence == "uncertain":
+                    claim.words = list(previous.words)
         waiting = [] if chinese else waiting
         if first.words or not chinese:
             previous = inside[-1]
@@ -194,7 +201,7 @@ def _attach_in_clause(
         after[-1] += slots[-1]
     for index in range(len(claims) - 2, -1, -1):
         gap = folded[claims[index].stop : claims[index + 1].start]
-        linked = _VERB_OR_LINK.search(_INTERPRETED.sub(" ", gap))
+        linked = _VERB_OR_LINK.search(INTERPRETED.sub(" ", gap))
         free = not after[index] and not slots[index + 1] and not linked
         if free and not (sided(leads[index]) and sided(after[index + 1])):
             after[index] = list(after[index + 1])
@@ -205,8 +212,8 @@ def _attach_in_clause(
             carried = not _VERB_OR_LINK.search(gap) and claims[index - 1].describes
             if _WITH.search(gap) or carried or (not _VERB_OR_LINK.search(gap) and own[index - 1]):
                 mine = list(claims[index - 1].words)
-        if index and not mine and not leads[index] and _INTERPRETED.search(folded, claims[index - 1].stop, claim.start):
-            mine = list(claims[index - 1].words)
+        if index and not sided(mine) and INTERPRETED.search(folded, claims[index - 1].stop, claim.start):
+            mine = [*mine, *(word for word in claims[index - 1].words if word not in mine)]
         if index and not sided(mine) and _ACCOMPANIES.search(folded[claims[index - 1].stop : claim.start]):
             mine = [word for word in claims[index - 1].words if word.kind == "side" or word.side] + mine
         if leads[index] and not sided(mine):
@@ -217,10 +224,10 @@ def _attach_in_clause(
                 for w in leads[index]
                 if w.kind == "anatomy" and not w.side and w.concept and not w.concept.id.startswith(("left_", "right_"))
             ] + mine
-        claim.words = sorted(mine, key=_order)
+        claim.words = sorted(mine, key=order)
     for earlier, claim in itertools.pairwise(claims):
         if _in_both_lungs(folded, earlier) and _may_share(folded, claim):
-            claim.words = sorted({*claim.words, *earlier.words}, key=_order)
+            claim.words = sorted({*claim.words, *earlier.words}, key=order)
     for earlier, claim in itertools.pairwise(claims):
         if claim.describes and not earlier.words:  # "nodules, some of them calcified, in both lungs"
             earlier.words = list(claim.words)
@@ -339,59 +346,3 @@ def attach_references(claims: Sequence[Claim], references: Sequence[ImageReferen
         else:
             claim.references.append(reference)
     return left
-
-
-_BESIDE = re.compile(
-    r"(?:adjacent|next|close) to|accompan(?:y|ied)|associated with|around|surrounding|neighbou?ring|beside"
-    r"|(?:secondary|due) to"
-)
-
-
-def share_with_neighbour(folded: str, claims: Sequence[Claim]) -> None:
-    """ "Atelectasis adjacent to the effusion on the left": what lies beside a finding is on its side."""
-    for claim, neighbour in itertools.pairwise(claims):
-        gap = folded[claim.stop : neighbour.start]
-        if sided(claim.words) or not _BESIDE.search(gap) or re.search(r"[;.]|\bno\b|without", gap):
-            continue
-        claim.words = sorted({*claim.words, *(w for w in neighbour.words if w.kind == "side" or w.side)}, key=_order)
-
-
-def _order(word: PlaceWord) -> tuple[int, int]:
-    return word.start, word.stop
-
-
-_READ_AS = re.compile(
-    rf"(?:{_INTERPRETED.pattern}|\b(?:(?:most )?likely|probably|possibly|suspected|may (?:be|represent))"
-    r"|favou?red to (?:be|represent)|考虑|可能|疑|倾向|符合|提示)为?\s*(?:an?\s)?(?:[a-z-]+\s){0,2}\Z"
-)
-_MEASURED = frozenset(
-    ("cyst", "mass", "nodule", "tumor", "malignancy", "metastasis", "hemangioma", "abscess", "hematoma", "granuloma")
-)
-
-
-def _has_size(claim: Claim) -> bool:
-    return bool(_MEASURED.intersection((claim.concept.id, claim.concept.parent)))
-
-
-def share_with_interpretation(folded: str, claims: Sequence[Claim]) -> None:
-    """ "a lesion compatible with an adenoma of 13 mm": what is seen and what it is taken for have one size."""
-    for earlier, claim in itertools.pairwise(claims):
-        gap = folded[earlier.stop : claim.start]
-        interpreted = _INTERPRETED.search(gap) and not re.search("accompan|associated", gap)
-        if earlier.sizes and not claim.sizes and _READ_AS.search(gap) and _has_size(claim):
-            claim.sizes, claim.anchor = list(earlier.sizes), earlier.start
-        elif interpreted and not earlier.sizes and re.fullmatch(r"[\s,]*(?:an?|the)?\s*", _INTERPRETED.sub("", gap)):
-            earlier.sizes = list(claim.sizes)
-
-
-def share_with_brackets(folded: str, claims: Sequence[Claim]) -> None:
-    """ "a 6 mm lesion in the left kidney (cyst?)": what stands in brackets is the same thing at the same place."""
-    for earlier, claim in itertools.pairwise(claims):
-        if not re.search(r"\(\s*(?:[a-z-]+\s)?\Z", folded[max(0, claim.start - 14) : claim.start]):
-            continue
-        if not claim.sizes:
-            claim.sizes, claim.anchor = list(earlier.sizes), earlier.start
-        if not sided(claim.words):
-            claim.words = sorted({*earlier.words, *claim.words}, key=_order)
-        elif not sided(earlier.words) and all(word.start > claim.stop for word in claim.words):
-            earlier.words = list(claim.words)  # "opacities (pneumonia?) in the right upper lobe"

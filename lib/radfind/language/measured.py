@@ -79,6 +79,13 @@ def attach_sizes(folded: str, claims: Sequence[Claim], sizes: Sequence[Size], or
                 left.append(size)
                 continue
             claim = _head(folded, claims, before, size)
+            if (
+                claim is not None
+                and claim.presence == "absent"
+                and not claim.clause.start <= size.start < claim.clause.stop
+            ):
+                left.append(size)  # "hila not enlarged; small nodes, shorter than 8 mm"
+                continue
         if claim is None and not _SUBJECT_BEFORE.search(folded, max(0, size.start - 30), size.start):
             later = [c for c in claims if c.start >= size.stop]
             claim = next((c for c in later if not c.describes), later[0] if later else None)

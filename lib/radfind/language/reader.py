@@ -22,6 +22,7 @@ from radfind.language.places import PlaceWord, find_place_words, place_of
 from radfind.language.references import references_in
 from radfind.language.scope import clauses, find_cues, presence_of
 from radfind.language.sections import split_sections
+from radfind.language.sharing import share_with_brackets, share_with_interpretation, share_with_neighbour
 from radfind.language.sizes import Size, find_sizes
 from radfind.language.special import is_diagnosis, keep_to_own_organ, measured_lesion, specials, without_vague
 from radfind.language.suggestions import suggestions
@@ -139,11 +140,11 @@ class _Reader:
         attach.attach_attributes(folded, claims, said)
         attach.attach_counts(folded, claims, find_counts(folded, sentence.start, sentence.stop))
         attach.attach_references(claims, references)
-        attach.share_with_brackets(folded, claims)
-        attach.share_with_interpretation(folded, claims)
+        share_with_brackets(folded, claims)
+        share_with_interpretation(folded, claims)
         self._refer_back(claims, sentence)
         self._point_back(claims, section)
-        attach.share_with_neighbour(folded, claims)
+        share_with_neighbour(folded, claims)
         first = len(self.findings)
         for claim in without_vague(claims, self.lexicon):
             self._add(claim, sentence, section)

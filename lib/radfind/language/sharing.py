@@ -1,0 +1,64 @@
+"""What two findings of a sentence share: the thing and what it is taken for, a finding and its neighbour, brackets."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Sequence
+
+from radfind.language.attach import INTERPRETED, Claim, order, sided
+
+_BESIDE = re.compile(
+    r"(?:adjacent|next|close) to|accompan(?:y|ied)|associated with|around|surrounding|neighbou?ring|beside"
+    r"|(?:secondary|due) to"
+)
+
+
+def share_with_neighbour(folded: str, claims: Sequence[Claim]) -> None:
+    """ "Atelectasis adjacent to the effusion on the left": what lies beside a finding is on its side."""
+    for claim, neighbour in itertools.pairwise(claims):
+        gap = folded[claim.stop : neighbour.start]
+        if sided(claim.words) or not _BESIDE.search(gap) or re.search(r"[;.]|\bno\b|without", gap):
+            continue
+        claim.words = sorted({*claim.words, *(w for w in neighbour.words if w.kind == "side" or w.side)}, key=order)
+
+
+_READ_AS = re.compile(
+    rf"(?:{INTERPRETED.pattern}|\b(?:(?:most )?likely|probably|possibly|suspected|may (?:be|represent))"
+    r"|favou?red to (?:be|represent)|考虑|可能|疑|倾向|符合|提示)为?\s*(?:an?\s)?(?:[a-z-]+\s){0,2}\Z"
+)
+_MEASURED = frozenset(
+    ("cyst", "mass", "nodule", "tumor", "malignancy", "metastasis", "hemangioma", "abscess", "hematoma", "granuloma")
+)
+
+
+def _taken_for(claim: Claim, gap: str) -> bool:
+    return bool(_READ_AS.search(gap)) or (claim.presence == "uncertain" and bool(re.search(r"[,(]\s*\Z", gap)))
+
+
+def _has_size(claim: Claim) -> bool:
+    return bool(_MEASURED.intersection((claim.concept.id, claim.concept.parent)))
+
+
+def share_with_interpretation(folded: str, claims: Sequence[Claim]) -> None:
+    """ "a lesion compatible with an adenoma of 13 mm": what is seen and what it is taken for have one size."""
+    for earlier, claim in itertools.pairwise(claims):
+        gap = folded[earlier.stop : claim.start]
+        interpreted = INTERPRETED.search(gap) and not re.search("accompan|associated", gap)
+        if earlier.sizes and not claim.sizes and _has_size(claim) and _taken_for(claim, gap):
+            claim.sizes, claim.anchor = list(earlier.sizes), earlier.start
+        elif interpreted and not earlier.sizes and re.fullmatch(r"[\s,]*(?:an?|the)?\s*", INTERPRETED.sub("", gap)):
+            earlier.sizes = list(claim.sizes)
+
+
+def share_with_brackets(folded: str, claims: Sequence[Claim]) -> None:
+    """ "a 6 mm lesion in the left kidney (cyst?)": what stands in brackets is the same thing at the same place."""
+    for earlier, claim in itertools.pairwise(claims):
+        if not re.search(r"\(\s*(?:[a-z-]+\s)?\Z", folded[max(0, claim.start - 14) : claim.start]):
+            continue
+        if not claim.sizes:
+            claim.sizes, claim.anchor = list(earlier.sizes), earlier.start
+        if not sided(claim.words):
+            claim.words = sorted({*earlier.words, *claim.words}, key=order)
+        elif not sided(earlier.words) and all(word.start > claim.stop for word in claim.words):
+            earlier.words = list(claim.words)  # "opacities (pneumonia?) in the right upper lobe"
