@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 import os
 import socket
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -43,6 +45,15 @@ def shared_data(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Pat
         return unpacked[name]
 
     return get
+
+
+@pytest.fixture(scope="session")
+def shared_cases() -> dict[str, Any]:
+    """The shared ``cases.json``: questions to the shared scans and the slices that answer them."""
+    file = shared_data_folder() / "cases.json"
+    if not file.is_file():
+        pytest.skip(f"shared test data {file.name} is not here; set RADFIND_DATA to its folder")
+    return dict(json.loads(file.read_text(encoding="utf-8")))
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import SimpleITK as sitk
+from serving import serving
 
 from radfind.client import RadFindClient
 from radfind.phantom import LesionSpec, Phantom, make_phantom, write_dicom
@@ -39,18 +37,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     image.SetSpacing(phantom.volume.geometry.spacing[::-1])
     image.SetOrigin(phantom.volume.geometry.origin)
     sitk.WriteImage(image, str(folder / "second.nii.gz"))
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    log = tmp_path_factory.mktemp("log") / "server.log"
-    command = [sys.executable, "-m", "radfind.cli", "serve", "--studies", str(folder), "--port", str(port)]
-    with log.open("w") as file:
-        process = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT)
-        try:
-            running = Server(f"http://127.0.0.1:{port}", phantom, folder)
-            running.client.wait_until_ready(alive=lambda: process.poll() is None)
-            running.series = next(image for image in running.client.images() if image != running.nifti)
-            yield running
-        finally:
-            process.terminate()
-            process.wait(timeout=30)
+    with serving(folder, tmp_path_factory.mktemp("log") / "server.log") as url:
+        running = Server(url, phantom, folder)
+        running.series = next(image for image in running.client.images() if image != running.nifti)
+        yield running

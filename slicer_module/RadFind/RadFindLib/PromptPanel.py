@@ -22,8 +22,8 @@ _NODES = {
 }
 _SEGMENTS = (
     ("targetBox", "Segmentation", "new segments", "TargetSegment"),
-    ("scribbleBox", "Scribbles", "none", "ScribbleSegment"),
-    ("scribbleOffBox", "Scribbles", "none", "NegativeScribbleSegment"),
+    ("scribbleBox", "Scribbles", "on it: none", "ScribbleSegment"),
+    ("scribbleOffBox", "Scribbles", "off it: none", "NegativeScribbleSegment"),
     ("exampleBox", "ExampleSegmentation", "none", "ExampleSegment"),
 )
 """(widget, the segmentation it lists, its first entry, the parameter)."""
