@@ -1,7 +1,8 @@
-"""Decompress one frame of DICOM pixel data.
+"""Decompress frames of DICOM pixel data.
 
-GDCM (inside SimpleITK) decodes JPEG, JPEG-LS, JPEG 2000 and RLE without holding Python's lock, so frames decode in
-parallel; pydicom's handlers (pylibjpeg) decode what GDCM does not know, e.g. High-Throughput JPEG 2000.
+GDCM (inside SimpleITK) decodes JPEG, JPEG-LS and JPEG 2000 without holding Python's lock, so frames decode in
+parallel; pydicom's handlers (pylibjpeg) decode RLE, which they do many times faster, and what GDCM does not know, e.g.
+High-Throughput JPEG 2000.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import io
 import tempfile
 import warnings
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -31,13 +33,12 @@ _EMPTY_TABLE = _ITEM + b"\x00\x00\x00\x00"
 _GDCM_SYNTAXES = frozenset({
     "1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51", "1.2.840.10008.1.2.4.57", "1.2.840.10008.1.2.4.70",
     "1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.4.81", "1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91",
-    "1.2.840.10008.1.2.5",
 })  # fmt: skip
 
 CODED_SYNTAXES = _GDCM_SYNTAXES | {
-    "1.2.840.10008.1.2.4.201", "1.2.840.10008.1.2.4.202", "1.2.840.10008.1.2.4.203",
+    "1.2.840.10008.1.2.4.201", "1.2.840.10008.1.2.4.202", "1.2.840.10008.1.2.4.203", "1.2.840.10008.1.2.5",
 }  # fmt: skip
-"""Transfer syntaxes of compressed images that can be decoded: those of GDCM, and High-Throughput JPEG 2000."""
+"""Transfer syntaxes of compressed images that can be decoded: those of GDCM, High-Throughput JPEG 2000, and RLE."""
 
 
 def decode(data: bytes, layout: PixelLayout, instance: Instance) -> npt.NDArray:
@@ -47,11 +48,11 @@ def decode(data: bytes, layout: PixelLayout, instance: Instance) -> npt.NDArray:
         ImageError: the stream is damaged, does not fit the header, or no decoder knows its transfer syntax.
     """
     _check_stream(data, layout, instance)
-    wrapped = _wrap(data, layout, instance.syntax)
+    wrapped = _wrap([data], layout, instance.syntax)
     problem: Exception | None = None
-    if layout.samples == 1 and instance.syntax in _GDCM_SYNTAXES:
+    if by_gdcm(layout, instance.syntax):
         try:
-            return _checked(_with_gdcm(wrapped), layout, instance)
+            return _checked(_with_gdcm(wrapped)[0], layout, instance)
         except RuntimeError as error:  # SimpleITK's only exception
             problem = error
     try:
@@ -65,6 +66,29 @@ def decode(data: bytes, layout: PixelLayout, instance: Instance) -> npt.NDArray:
         f"'{instance.source.shown}' cannot be decompressed ({UID(instance.syntax).name}): {detail}. "
         "The pixels are damaged or the compression is not supported; export the series uncompressed."
     ) from problem
+
+
+def by_gdcm(layout: PixelLayout, syntax: str) -> bool:
+    """Whether GDCM decodes this kind of frame, so that `decode_together` can take several at once."""
+    return layout.samples == 1 and syntax in _GDCM_SYNTAXES
+
+
+def decode_together(data: Sequence[bytes], layout: PixelLayout, instances: Sequence[Instance]) -> npt.NDArray | None:
+    """Several compressed frames of one layout and transfer syntax as (frame, rows, columns), where `by_gdcm`.
+
+    As one multi-frame image they cost GDCM a third less than one by one. None when they do not decode: one by one it
+    shows which is damaged.
+
+    Raises:
+        ImageError: a stream does not fit its header.
+    """
+    for one, instance in zip(data, instances, strict=True):
+        _check_stream(one, layout, instance)
+    try:
+        values = _with_gdcm(_wrap(data, layout, instances[0].syntax))
+    except RuntimeError:
+        return None
+    return values if values.shape == (len(data), layout.rows, layout.columns) else None
 
 
 def _checked(values: npt.NDArray, layout: PixelLayout, instance: Instance) -> npt.NDArray:
@@ -121,20 +145,21 @@ def _stream_frame(data: bytes, syntax: str) -> tuple[int, int, int, int] | None:
     return None
 
 
-def _wrap(data: bytes, layout: PixelLayout, syntax: str) -> bytes:
-    """One frame as a DICOM file of its own, with nothing in the header but what decoding needs.
+def _wrap(frames: Sequence[bytes], layout: PixelLayout, syntax: str) -> bytes:
+    """Frames as a DICOM file of their own, with nothing in the header but what decoding needs.
 
     So the codec sees neither the rescale (GDCM would apply it, for some kinds of image only) nor the rest of a
     header that may be malformed.
     """
-    if len(data) % 2:
-        data += b"\x00"
-    item = _ITEM + len(data).to_bytes(4, "little") + data
-    return _header(layout, syntax) + _PIXEL_DATA + _EMPTY_TABLE + item + _END
+    parts = [_header(layout, syntax, len(frames)), _PIXEL_DATA, _EMPTY_TABLE]
+    for data in frames:
+        padding = b"\x00" * (len(data) % 2)
+        parts += [_ITEM, (len(data) + len(padding)).to_bytes(4, "little"), data, padding]
+    return b"".join((*parts, _END))
 
 
 @lru_cache(maxsize=64)
-def _header(layout: PixelLayout, syntax: str) -> bytes:
+def _header(layout: PixelLayout, syntax: str, frames: int) -> bytes:
     dataset = Dataset()
     dataset.SOPClassUID, dataset.SOPInstanceUID = SecondaryCaptureImageStorage, generate_uid()
     dataset.StudyInstanceUID, dataset.SeriesInstanceUID = generate_uid(), generate_uid()
@@ -143,6 +168,8 @@ def _header(layout: PixelLayout, syntax: str) -> bytes:
     dataset.PhotometricInterpretation = "MONOCHROME2" if layout.samples == 1 else layout.photometric
     if layout.samples > 1:
         dataset.PlanarConfiguration = int(layout.planar)
+    if frames > 1:
+        dataset.NumberOfFrames = frames
     dataset.Rows, dataset.Columns = layout.rows, layout.columns
     dataset.BitsAllocated, dataset.BitsStored = layout.bits_allocated, layout.bits_stored
     dataset.HighBit, dataset.PixelRepresentation = layout.bits_stored - 1, int(layout.signed)
@@ -165,7 +192,7 @@ def _with_gdcm(wrapped: bytes) -> npt.NDArray:
         reader = sitk.ImageFileReader()
         reader.SetImageIO("GDCMImageIO")
         reader.SetFileName(file.name)
-        return sitk.GetArrayFromImage(reader.Execute())[0]
+        return sitk.GetArrayFromImage(reader.Execute())
 
 
 def _with_pydicom(wrapped: bytes) -> npt.NDArray:

@@ -19,9 +19,14 @@ import numpy.typing as npt
 import pydicom
 from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset
-from pydicom.filereader import read_preamble
+from pydicom.filereader import read_dataset, read_preamble
 from pydicom.tag import BaseTag
-from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
 
 from radfind.errors import ImageError
 from radfind.imaging.sources import SourceFile
@@ -68,14 +73,18 @@ class Instance:
         source: the file.
         dataset: its header, only the attributes reading needs.
         syntax: transfer syntax UID.
+        pixel_head: first 12 bytes of the pixel data element: its tag, how it is written, its length.
         pixel_offset: file position of the pixel data element, or None when it has none.
+        end: size of the file in bytes (deflated: of the data set).
         inflated: the whole data set after the file meta, for the deflated transfer syntax only.
     """
 
     source: SourceFile
     dataset: Dataset
     syntax: str
+    pixel_head: bytes
     pixel_offset: int | None
+    end: int
     inflated: bytes | None = None
 
     @property
@@ -155,23 +164,37 @@ def read_instance(source: SourceFile) -> Instance | None:
 def _read(file: Any, source: SourceFile) -> Instance | None:
     if not _looks_like_dicom(file):
         return None
-    preamble = read_preamble(file, force=True)
-    file.seek(0)
-    syntax = _transfer_syntax(file) if preamble else ""
-    file.seek(0)
+    read_preamble(file, force=True)
+    meta = pydicom.filereader._read_file_meta_info(file)
+    syntax = str(meta.get("TransferSyntaxUID", "") or "")
     if syntax == DeflatedExplicitVRLittleEndian:
-        return _read_deflated(file, source)
-    dataset = pydicom.dcmread(file, stop_before_pixels=True, force=True, specific_tags=_TAGS)
-    offset = file.tell()
-    has_pixels = file.read(4) in _PIXEL_TAGS
-    syntax = str(getattr(dataset.file_meta, "TransferSyntaxUID", "") or "")
-    if not syntax:
-        syntax = str(ImplicitVRLittleEndian) if dataset.is_implicit_VR else "1.2.840.10008.1.2.1"
-        if not dataset.is_little_endian:
-            syntax = str(ExplicitVRBigEndian)
+        inflated = _inflated(file, source)
+        dataset = read_dataset(inflated, False, True, stop_when=_at_pixels, specific_tags=_TAGS)
+        return Instance(source, dataset, syntax, *_pixel_element(inflated), inflated.getvalue())
+    if syntax and syntax != ExplicitVRBigEndian:
+        implicit = syntax == ImplicitVRLittleEndian
+        dataset = read_dataset(file, implicit, True, stop_when=_at_pixels, specific_tags=_TAGS)
+    else:  # pydicom finds out how the data set is written
+        file.seek(0)
+        dataset = pydicom.dcmread(file, stop_before_pixels=True, force=True, specific_tags=_TAGS)
     if len(dataset) == 0:
         return None
-    return Instance(source, dataset, syntax, offset if has_pixels else None)
+    if not syntax:
+        syntax = str(ImplicitVRLittleEndian if dataset.is_implicit_VR else ExplicitVRLittleEndian)
+        if not dataset.is_little_endian:
+            syntax = str(ExplicitVRBigEndian)
+    return Instance(source, dataset, syntax, *_pixel_element(file))
+
+
+def _at_pixels(tag: BaseTag, _vr: str | None, _length: int) -> bool:
+    return int.__ge__(tag, _FIRST_PIXEL_TAG)  # asked for every element: BaseTag's own comparison is much slower
+
+
+def _pixel_element(file: IO[bytes]) -> tuple[bytes, int | None, int]:
+    """The head of the pixel data element `file` stands at, where it lies (None: there is none), and the file's end."""
+    offset = file.tell()
+    head = file.read(12)
+    return head, offset if head[:4] in _PIXEL_TAGS else None, file.seek(0, io.SEEK_END)
 
 
 # (7FE0,0010) Pixel Data, (7FE0,0008) Float Pixel Data, (7FE0,0009) Double Float Pixel Data, little and big endian.
@@ -179,6 +202,7 @@ _PIXEL_TAGS = (
     b"\xe0\x7f\x10\x00", b"\x7f\xe0\x00\x10", b"\xe0\x7f\x08\x00", b"\x7f\xe0\x00\x08", b"\xe0\x7f\x09\x00",
     b"\x7f\xe0\x00\x09",
 )  # fmt: skip
+_FIRST_PIXEL_TAG = 0x7FE00008
 
 
 def _looks_like_dicom(file: Any) -> bool:
@@ -195,23 +219,8 @@ def _looks_like_dicom(file: Any) -> bool:
     return element < 0x3000 and (explicit or int.from_bytes(head[4:8], "little") < 256)
 
 
-def _transfer_syntax(file: Any) -> str:
-    try:
-        meta = pydicom.filereader._read_file_meta_info(_skip_preamble(file))
-    except Exception:  # the full read that follows says what is wrong
-        return ""
-    return str(meta.get("TransferSyntaxUID", "") or "")
-
-
-def _skip_preamble(file: Any) -> Any:
-    read_preamble(file, force=True)
-    return file
-
-
-def _read_deflated(file: Any, source: SourceFile) -> Instance:
+def _inflated(file: IO[bytes], source: SourceFile) -> io.BytesIO:
     """PS3.5 A.5: everything after the file meta is one raw deflate stream. Inflated under a bound."""
-    read_preamble(file, force=True)
-    meta = pydicom.filereader._read_file_meta_info(file)
     engine = zlib.decompressobj(-zlib.MAX_WBITS)
     packed = file.read()
     bound = max(MAX_HEADER_BYTES, len(packed) * 200)
@@ -220,14 +229,7 @@ def _read_deflated(file: Any, source: SourceFile) -> Instance:
         raise ImageError(
             f"'{source.shown}' inflates to more than {bound / 2**20:.0f} MB: it looks like a bomb. Leave it out."
         )
-    stream = io.BytesIO(data)
-    dataset = pydicom.filereader.read_dataset(
-        stream, False, True, stop_when=lambda tag, vr, length: tag >= 0x7FE00008, specific_tags=_TAGS
-    )
-    offset = stream.tell()
-    dataset.file_meta = meta
-    has_pixels = data[offset : offset + 4] in _PIXEL_TAGS
-    return Instance(source, dataset, str(DeflatedExplicitVRLittleEndian), offset if has_pixels else None, data)
+    return io.BytesIO(data)
 
 
 def frames_of(instance: Instance) -> list[Frame]:

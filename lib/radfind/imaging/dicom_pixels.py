@@ -9,7 +9,7 @@ import dataclasses
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import IO, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +22,7 @@ from pydicom.uid import (
 )
 
 from radfind.errors import ImageError
-from radfind.imaging.codecs import CODED_SYNTAXES, decode
+from radfind.imaging.codecs import CODED_SYNTAXES, by_gdcm, decode, decode_together
 from radfind.imaging.dicom_header import Frame, Instance
 
 MAX_IMAGE_BYTES = 8 * 2**30
@@ -35,6 +35,7 @@ _RAW_SYNTAXES = frozenset({
 _ONE_SAMPLE = frozenset({"MONOCHROME1", "MONOCHROME2", "PALETTE COLOR"})
 
 WORKERS = min(8, os.cpu_count() or 1)
+_BATCH, _BATCH_BYTES = 10, 2**24  # compressed frames decoded in one go, and how large they may be in all
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,20 +132,15 @@ def locate(instance: Instance) -> PixelStore:
         )
     if instance.pixel_offset is None:
         raise ImageError(f"'{name}' has no pixel data. It is a header only or was cut short; export the series again.")
-    with instance.open() as file:
-        total = file.seek(0, 2)
-        file.seek(instance.pixel_offset)
-        head = file.read(12)
-        big = instance.syntax == ExplicitVRBigEndian
-        order: Literal["big", "little"] = "big" if big else "little"
-        element = int.from_bytes(head[2:4], order)
-        if instance.syntax == ImplicitVRLittleEndian or not head[4:6].isalpha():
-            offset, length = instance.pixel_offset + 8, int.from_bytes(head[4:8], order)
-        else:
-            offset, length = instance.pixel_offset + 12, int.from_bytes(head[8:12], order)
-        layout = dataclasses.replace(layout, is_float=element in (0x0008, 0x0009))
-        if length == 0xFFFFFFFF and instance.syntax in CODED_SYNTAXES:
-            return PixelStore(instance, layout, offset, total - offset, _fragments(file, offset, total, instance))
+    head = instance.pixel_head
+    order: Literal["big", "little"] = "big" if instance.syntax == ExplicitVRBigEndian else "little"
+    if instance.syntax == ImplicitVRLittleEndian or not head[4:6].isalpha():
+        offset, length = instance.pixel_offset + 8, int.from_bytes(head[4:8], order)
+    else:
+        offset, length = instance.pixel_offset + 12, int.from_bytes(head[8:12], order)
+    layout = dataclasses.replace(layout, is_float=int.from_bytes(head[2:4], order) in (0x0008, 0x0009))
+    if length == 0xFFFFFFFF and instance.syntax in CODED_SYNTAXES:
+        return PixelStore(instance, layout, offset, instance.end - offset, _fragments(instance, offset))
     if instance.syntax not in _RAW_SYNTAXES:
         raise ImageError(
             f"'{name}' names a transfer syntax ({instance.syntax[:64]}) that RadFind cannot read or that does not fit "
@@ -152,7 +148,7 @@ def locate(instance: Instance) -> PixelStore:
         )
     if layout.photometric == "YBR_FULL_422":
         promised = promised * 2 // 3
-    available = min(length, total - offset)
+    available = min(length, instance.end - offset)
     if available < promised:
         raise ImageError(
             f"'{name}' is cut short: its header promises {promised:,} bytes of pixels, {max(available, 0):,} are "
@@ -161,26 +157,27 @@ def locate(instance: Instance) -> PixelStore:
     return PixelStore(instance, layout, offset, available, None)
 
 
-def _fragments(file: IO[bytes], offset: int, total: int, instance: Instance) -> tuple[tuple[tuple[int, int], ...], ...]:
+def _fragments(instance: Instance, offset: int) -> tuple[tuple[tuple[int, int], ...], ...]:
     """Byte ranges of the items of encapsulated pixel data (PS3.5 A.4), grouped by frame."""
     items: list[tuple[int, int]] = []  # (start of data, length)
     position = offset
     table = b""
     complete = False
-    while position + 8 <= total:
-        file.seek(position)
-        head = file.read(8)
-        length = int.from_bytes(head[4:8], "little")
-        if head[:4] == b"\xfe\xff\xdd\xe0":
-            complete = True
-            break
-        if head[:4] != b"\xfe\xff\x00\xe0" or position + 8 + length > total:
-            break
-        if position == offset:
-            table = file.read(length)
-        else:
-            items.append((position + 8, length))
-        position += 8 + length
+    with instance.open() as file:
+        while position + 8 <= instance.end:
+            file.seek(position)
+            head = file.read(8)
+            length = int.from_bytes(head[4:8], "little")
+            if head[:4] == b"\xfe\xff\xdd\xe0":
+                complete = True
+                break
+            if head[:4] != b"\xfe\xff\x00\xe0" or position + 8 + length > instance.end:
+                break
+            if position == offset:
+                table = file.read(length)
+            else:
+                items.append((position + 8, length))
+            position += 8 + length
     count = instance.frame_count
     if (not complete and len(items) < count) or not items:
         raise ImageError(
@@ -211,13 +208,19 @@ def read_frame(store: PixelStore, index: int) -> npt.NDArray:
     YBR colour is converted to RGB.
     """
     if store.fragments is not None:
-        with store.instance.open() as file:
-            pieces = []
-            for start, length in store.fragments[index]:
-                file.seek(start)
-                pieces.append(file.read(length))
-        return decode(b"".join(pieces), store.layout, store.instance)
+        return decode(_coded(store, index), store.layout, store.instance)
     return _raw(store, index)
+
+
+def _coded(store: PixelStore, index: int) -> bytes:
+    """The compressed bytes of one frame."""
+    assert store.fragments is not None
+    with store.instance.open() as file:
+        pieces = []
+        for start, length in store.fragments[index]:
+            file.seek(start)
+            pieces.append(file.read(length))
+    return b"".join(pieces)
 
 
 def _raw(store: PixelStore, index: int) -> npt.NDArray:
@@ -297,12 +300,18 @@ def read_frames(
     `stores` maps ``id(instance)`` to where its pixels lie.
     """
 
-    def work(k: int) -> None:
-        frame = frames[k]
-        take(k, read_frame(stores[id(frame.instance)], frame.index))
+    def work(batch: Sequence[int]) -> None:
+        chosen = [(stores[id(frames[k].instance)], frames[k].index) for k in batch]
+        together = None
+        if len(batch) > 1:
+            coded = [_coded(store, index) for store, index in chosen]
+            together = decode_together(coded, chosen[0][0].layout, [store.instance for store, _ in chosen])
+        for n, k in enumerate(batch):
+            take(k, read_frame(*chosen[n]) if together is None else together[n])
 
+    _keep_freed_memory()
     with ThreadPoolExecutor(WORKERS) as pool:
-        jobs = [pool.submit(work, k) for k in range(len(frames))]
+        jobs = [pool.submit(work, batch) for batch in _batches(frames, stores)]
         try:
             for done, job in enumerate(jobs, start=1):
                 job.result()
@@ -311,3 +320,29 @@ def read_frames(
             for job in jobs:
                 job.cancel()
             raise
+
+
+def _batches(frames: Sequence[Frame], stores: dict[int, PixelStore]) -> list[list[int]]:
+    """Frames that are decoded in one go: neighbours of one layout and syntax, few enough to keep all workers busy."""
+    batches: list[list[int]] = []
+    before = None
+    for k, frame in enumerate(frames):
+        store = stores[id(frame.instance)]
+        layout, syntax = store.layout, store.instance.syntax
+        kind = (layout, syntax) if store.fragments is not None and by_gdcm(layout, syntax) else None
+        most = min(_BATCH, len(frames) // (4 * WORKERS), _BATCH_BYTES // layout.frame_bytes)
+        if kind is None or kind != before or len(batches[-1]) >= most:
+            batches.append([])
+        batches[-1].append(k)
+        before = kind
+    return batches
+
+
+def _keep_freed_memory() -> None:
+    """Let the decoders reuse the memory of the frame before.
+
+    glibc gives a buffer of a frame's size back to the system when it is freed, and fetches every page of the next one
+    anew: half of the time of a fast codec. Once it has seen a larger one freed, up to 32 MB, it keeps those that are
+    smaller (mallopt(3), M_MMAP_THRESHOLD). Nothing is written, so nothing is used; elsewhere it does nothing.
+    """
+    np.empty(2**25 - 2**16, np.uint8)
