@@ -8,12 +8,11 @@ from pathlib import Path
 from monailabel.interfaces.datastore import Datastore
 from monailabel.interfaces.tasks.infer_v2 import InferTask
 from monailabel.interfaces.tasks.strategy import Strategy
-from monailabel.tasks.activelearning.random import Random
 
 import radfind
 from monailabel_app.dicomweb import DicomWebDatastore
 from monailabel_app.gateway.settings import default_state
-from monailabel_app.strategies import First, LeastExplained
+from monailabel_app.strategies import AtRandom, First, LeastExplained
 from monailabel_app.studies import StudiesDatastore
 from monailabel_app.task_process import HostedTask, TaskProcess
 from monailabel_app.tasks.bookmarks import BookmarksTask
@@ -78,4 +77,4 @@ def infers(store: Datastore, where: TaskProcess) -> dict[str, InferTask]:
 
 
 def strategies() -> dict[str, Strategy]:
-    return {"random": Random(), "first": First(), "least_explained": LeastExplained()}
+    return {"random": AtRandom(), "first": First(), "least_explained": LeastExplained()}

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import random
 import threading
+import time
 from typing import Any
 
 from monailabel.interfaces.datastore import Datastore
@@ -25,6 +27,30 @@ class First(Strategy):
     def __call__(self, request: dict[str, Any], datastore: Datastore) -> dict[str, Any] | None:
         images = sorted(datastore.get_unlabeled_images(request.get("label_tag"), request.get("labels")))
         return {"id": images[0], "weight": 1.0} if images else None
+
+
+class AtRandom(Strategy):
+    """A case without a final label, by chance; one that was offered lately comes less often.
+
+    MONAI Label's own fails when every open case was offered within this second.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("Unlabeled case by chance")
+
+    def __call__(self, request: dict[str, Any], datastore: Datastore) -> dict[str, Any] | None:
+        images = sorted(datastore.get_unlabeled_images(request.get("label_tag"), request.get("labels")))
+        if not images:
+            return None
+        offered = [_offered(datastore.get_image_info(image), str(request.get("strategy"))) for image in images]
+        weights = [max(1.0, time.time() - moment) for moment in offered]
+        image = random.choices(images, weights=weights)[0]
+        return {"id": image, "weight": weights[images.index(image)]}
+
+
+def _offered(info: dict[str, Any], strategy: str) -> float:
+    """When an image was last offered by a strategy (MONAI Label notes it), in seconds; 0: never."""
+    return float(info.get("strategy", {}).get(strategy, {}).get("ts", 0))
 
 
 class LeastExplained(Strategy):

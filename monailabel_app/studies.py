@@ -254,7 +254,8 @@ class StudiesDatastore(Datastore):
         return name
 
     def status(self) -> dict[str, Any]:
-        tags = {tag: len(self._labels.images(tag)) for tag in self._labels.tags()}
+        counts = {tag: len(self._labels.images(tag)) for tag in self._labels.tags()}
+        tags = {tag: count for tag, count in counts.items() if count}  # of a label taken back its versions stay
         return {"total": len(self.list_images()), "completed": len(self.get_labeled_images()), "label_tags": tags}
 
     def json(self) -> dict[str, Any]:

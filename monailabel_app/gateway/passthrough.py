@@ -59,11 +59,19 @@ class Passthrough:
         gone = threading.Event()
         work = loop.run_in_executor(pool, _call, application, inner, body, loop, channel, gone)
         started = False
+        held: list[Message] = []
         try:
             while (message := await channel.get()) is not None:
+                # A fault there is answered with a bare 500 before it is raised: wait for what it was.
+                if not started and (held or message.get("status", 0) >= 500):
+                    held.append(message)
+                    continue
                 started = True
                 await send(message)
             error = await work
+            if error is None:
+                for message in held:
+                    await send(message)
             if request.method not in ("GET", "HEAD"):
                 self._note(request)
         finally:

@@ -84,7 +84,9 @@ def test_labels(store: StudiesDatastore, tmp_path: Path) -> None:
     assert [v.info["user"] for v in store.labels().history("scan 1", "final")] == ["li", "wang"]
     assert store.get_labeled_images() == ["scan 1"] and store.status()["completed"] == 1
     assert store.json()["objects"]["scan 1"]["labels"]["final"]["ext"] == ".nrrd"
+    assert store.status()["label_tags"] == {"final": 1}
     store.remove_label("scan 1", "final")
+    assert store.status()["label_tags"] == {}
     with pytest.raises(LabelNotFoundException):
         store.get_label_uri("scan 1", "final")
     assert len(store.labels().history("scan 1", "final")) == 2

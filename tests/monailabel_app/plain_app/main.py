@@ -9,6 +9,9 @@ from pathlib import Path
 import numpy as np
 from monailabel.interfaces.app import MONAILabelApp
 from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
+from monailabel.tasks.activelearning.first import First
+from monailabel.tasks.activelearning.random import Random
+from monailabel.tasks.scoring.dice import Dice
 
 
 class Echo(InferTask):
@@ -54,7 +57,13 @@ class Quick(Echo):
 
 class PlainApp(MONAILabelApp):
     def __init__(self, app_dir, studies, conf):
-        super().__init__(app_dir, studies, conf, name="plain", description="plain", version="1")
+        super().__init__(app_dir, studies, conf, name="plain", description="plain", version="1", labels=["spleen"])
 
     def init_infers(self):
         return {"echo": Echo(), "sleep": Sleep(), "quick": Quick()}
+
+    def init_strategies(self):
+        return {"random": Random(), "first": First()}
+
+    def init_scoring_methods(self):
+        return {"dice": Dice()}
