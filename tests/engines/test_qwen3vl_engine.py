@@ -11,8 +11,10 @@ import tiny_qwen
 
 from radfind.engines import qwen3vl, weights
 from radfind.engines.api import Context
-from radfind.engines.qwen3vl import search
+from radfind.engines.qwen3vl import memory, search
+from radfind.engines.qwen3vl.documents import Image, Seen
 from radfind.engines.qwen3vl.engine import QwenEngine
+from radfind.engines.qwen3vl.scorer import Scorer
 from radfind.engines.qwen3vl.vision_cache import VisionCache
 from radfind.errors import CancelledError, ImageError
 from radfind.prompts import TextPrompt
@@ -81,6 +83,56 @@ def test_options_change_what_is_shown_and_nothing_else(folder: Path) -> None:
     np.testing.assert_allclose(small, plain, atol=1e-6)
 
 
+@pytest.mark.parametrize(("free", "expected"), [(0, [1] * 12), (1 << 40, [12])])
+def test_batches_follow_the_free_memory(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, free: int, expected: list[int]
+) -> None:
+    monkeypatch.setattr(memory, "free_bytes", lambda device: free)
+    engine = QwenEngine(folder, explain=0)
+    batches = _batches(engine, monkeypatch)
+    scores = engine.rank(_volume(), TEXT, context=Context()).scores
+    assert batches == expected
+    assert engine.cache.size <= free * memory.CACHED
+    fixed = QwenEngine(folder, explain=0, batch_size=5)
+    batches = _batches(fixed, monkeypatch)
+    np.testing.assert_allclose(scores, fixed.rank(_volume(), TEXT, context=Context()).scores, atol=1e-6)
+    assert batches == [5, 5, 2]
+
+
+def test_half_as_many_after_memory_ran_out(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "free_bytes", lambda device: 1 << 40)
+    engine = QwenEngine(folder, explain=0)
+    batches = _batches(engine, monkeypatch)
+    engine.rank(_volume(40), TEXT, context=Context(), top_k=1)
+    assert batches[0] == memory.MOST == 32 or max(batches) <= 20  # a long series is searched coarsely on the CPU
+    assert engine.shrink() == "ran with batches of 16 slices: memory was not enough for more"
+    assert engine.cache.size == 0
+
+
+def test_the_estimate_covers_what_the_model_keeps_and_grows_with_it(folder: Path) -> None:
+    scorer = Scorer(folder)
+    query = scorer.query(TEXT.text)
+    kept = sum(part.numel() * part.element_size() for layer in query.cache for part in layer) / len(query.ids)
+    seen = scorer.see([Image(np.zeros((64, 64, 3), np.uint8))])[0].features
+    features = seen.numel() * seen.element_size() / seen.shape[1]
+    assert memory.bytes_per_token(scorer.model.config, 4) > kept + features
+    assert memory.bytes_per_token(scorer.model.config, 2) < memory.bytes_per_token(scorer.model.config, 4)
+    sizes = [memory.batch_size(scorer.model.config, 400, 4, free << 20) for free in (1, 10, 100, 1000)]
+    assert sizes == sorted(sizes) and sizes[0] < sizes[1]
+    assert memory.free_bytes("cpu") > 1 << 20
+
+
+def _batches(engine: QwenEngine, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Grows by the number of documents each time the engine scores some."""
+    scorer = engine._load(Context())
+    made: list[int] = []
+    score = scorer.score
+    monkeypatch.setattr(
+        scorer, "score", lambda query, documents: made.append(len(documents)) or score(query, documents)
+    )
+    return made
+
+
 def test_a_report_is_asked_claim_by_claim(folder: Path) -> None:
     text = "Nodule in the right upper lobe. No pleural effusion. 左肺气胸。"
     ranking = QwenEngine(folder).rank(_volume(4), TextPrompt(text), top_k=4, spread=False, context=Context())
@@ -140,8 +192,6 @@ def test_verdicts_follow_the_pooled_score(folder: Path) -> None:
 
 def test_the_vision_cache_is_bounded() -> None:
     torch = pytest.importorskip("torch")
-    from radfind.engines.qwen3vl.documents import Seen
-
     cache = VisionCache(limit=2500)
     for name in (b"a", b"b", b"c"):
         cache.put(name, Seen(torch.zeros(1, 10, 25), (1, 2, 2)))
@@ -175,9 +225,6 @@ def test_absent_weights_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
 def test_heat_lies_in_the_planted_patch_and_moves_with_it(folder: Path) -> None:
     """A model overfitted to find a bright square must be seen to look at the square."""
     torch = pytest.importorskip("torch")
-    from radfind.engines.qwen3vl.documents import Image
-    from radfind.engines.qwen3vl.scorer import Scorer
-
     torch.manual_seed(0)
     rng = np.random.default_rng(0)
     scorer = Scorer(folder)
@@ -197,7 +244,7 @@ def test_heat_lies_in_the_planted_patch_and_moves_with_it(folder: Path) -> None:
         seen = []
         for row, column in cells:
             features = scorer._encode([picture(row, column)[None]], [(1, 8, 8)])[0]
-            seen.append([qwen3vl_seen(features)])
+            seen.append([Seen(features, (1, 8, 8))])
         target = torch.tensor([float(row is not None) for row, _ in cells])
         loss = torch.nn.functional.binary_cross_entropy_with_logits(
             scorer.logits(query, seen, use_prefix=False), target
@@ -212,9 +259,3 @@ def test_heat_lies_in_the_planted_patch_and_moves_with_it(folder: Path) -> None:
         heat = scorer.explain(query, Image(picture(row, column)))
         inside = heat[2 * row : 2 * row + 2, 2 * column : 2 * column + 2].sum()
         assert inside > 0.5, (row, column, heat.round(2))
-
-
-def qwen3vl_seen(features: object) -> object:
-    from radfind.engines.qwen3vl.documents import Seen
-
-    return Seen(features, (1, 8, 8))

@@ -30,7 +30,7 @@ class Orthanc:
         plugin = next((p for p in PLUGINS if p.is_file()), None)
         if self._program is None or plugin is None:
             pytest.skip("Orthanc with its DICOMweb plugin is not installed (Debian: orthanc orthanc-dicomweb)")
-        self.http, self.dicom = free_port(), free_port()
+        self.http, self.dicom, self.move_port = free_port(), free_port(), free_port()
         self._config, self._log = folder / "orthanc.json", folder / "orthanc.log"
         settings = {
             "Name": "radfind-tests",
@@ -45,6 +45,8 @@ class Orthanc:
             "DicomAlwaysAllowFind": True,
             "DicomAlwaysAllowGet": True,
             "DicomAlwaysAllowStore": True,
+            "DicomAlwaysAllowMove": True,
+            "DicomModalities": {"radfind": ["RADFIND", "127.0.0.1", self.move_port]},
             "UnknownSopClassAccepted": True,
             "DicomWeb": {"Enable": True, "Root": "/dicom-web/"},
         }
@@ -58,6 +60,11 @@ class Orthanc:
     @property
     def dimse(self) -> str:
         return f"dimse://{AET}@127.0.0.1:{self.dicom}"
+
+    @property
+    def move(self) -> str:
+        """By C-MOVE to a port that this archive knows as ours."""
+        return f"{self.dimse}?move={self.move_port}"
 
     def start(self) -> None:
         with self._log.open("ab") as log:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
-from orthanc import Orthanc
+from orthanc import Orthanc, free_port
 
 import radfind
 from radfind.errors import CancelledError, InputError
@@ -49,7 +49,7 @@ def results(source: Path, folder: Path) -> list[Path]:
     return [save(ds, folder / f"{name}.dcm") for name, ds in (("seg", seg), ("sr", report), ("ko", keys))]
 
 
-@pytest.mark.parametrize(("way_in", "way_out"), [("web", "dimse"), ("dimse", "web")])
+@pytest.mark.parametrize(("way_in", "way_out"), [("web", "dimse"), ("dimse", "web"), ("web", "move")])
 def test_round_trip(orthanc: Orthanc, scan: list[Path], tmp_path: Path, way_in: str, way_out: str) -> None:
     """Series in, fetched by UID, measured, results stored back, found and read again."""
     sender, receiver = connect(getattr(orthanc, way_in)), connect(getattr(orthanc, way_out))
@@ -78,7 +78,7 @@ def test_round_trip(orthanc: Orthanc, scan: list[Path], tmp_path: Path, way_in: 
             assert back.ContentSequence == sent.ContentSequence
 
 
-@pytest.mark.parametrize("way", ["web", "dimse"])
+@pytest.mark.parametrize("way", ["web", "dimse", "move"])
 def test_a_broken_fetch_goes_on_where_it_stopped(orthanc: Orthanc, scan: list[Path], tmp_path: Path, way: str) -> None:
     pacs = connect(getattr(orthanc, way))
     pacs.store(scan)
@@ -141,10 +141,66 @@ def test_unknown_series_and_addresses(orthanc: Orthanc, tmp_path: Path) -> None:
             SeriesCache(tmp_path).get(connect(address), "1.2.3")
         with pytest.raises(InputError, match="cannot be searched"):
             connect(address).find_series(Colour="red")
+    with pytest.raises(InputError, match="no port"):
+        connect(f"{orthanc.dimse}?move=http")
     with pytest.raises(InputError, match="no archive address"):
         connect("ftp://host")
     with pytest.raises(InputError, match="SeriesInstanceUID"):
         SeriesCache(tmp_path).folder("../../etc")
+
+
+def test_what_c_move_needs_is_said(orthanc: Orthanc, scan: list[Path], tmp_path: Path) -> None:
+    import socket
+
+    uid = str(pydicom.dcmread(scan[0]).SeriesInstanceUID)
+    connect(orthanc.web).store(scan)
+    with pytest.raises(PacsError, match="AE title"):
+        SeriesCache(tmp_path / "a").get(connect(orthanc.move, called_by="STRANGER"), uid)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", orthanc.move_port))
+        taken.listen()
+        with pytest.raises(PacsError, match="cannot be opened"):
+            SeriesCache(tmp_path / "b").get(connect(orthanc.move), uid)
+
+
+def test_nobody_else_can_store_while_the_door_is_open(tmp_path: Path) -> None:
+    """What was not asked for is refused, and so is a sender by another name."""
+    from pynetdicom import AE
+
+    from radfind.pacs import SeriesRecord
+    from radfind.pacs.dimse import DimsePacs
+
+    port = free_port()
+
+    class Quiet(DimsePacs):
+        def _classes(self, record: SeriesRecord) -> list[str]:
+            return ["1.2.840.10008.5.1.4.1.1.2"]
+
+        def _associate(self, *args: object, **keywords: object) -> object:
+            sent.append(store_by("PACS"))
+            sent.append(store_by("OTHER"))
+            raise PacsError("enough")
+
+    def store_by(title: str) -> int | None:
+        ae = AE(ae_title=title)
+        ae.add_requested_context("1.2.840.10008.5.1.4.1.1.2")
+        association = ae.associate("127.0.0.1", port, ae_title="RADFIND")
+        if not association.is_established:
+            return None
+        dataset = pydicom.Dataset()
+        dataset.SOPClassUID, dataset.SOPInstanceUID = "1.2.840.10008.5.1.4.1.1.2", "1.2.666"
+        dataset.file_meta = pydicom.dataset.FileMetaDataset()
+        dataset.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2"
+        dataset.is_little_endian, dataset.is_implicit_VR = True, True
+        status = int(association.send_c_store(dataset).Status)
+        association.release()
+        return status
+
+    sent: list[int | None] = []
+    pacs = Quiet("127.0.0.1", 1, called="PACS", move_port=port)
+    with pytest.raises(PacsError, match="enough"):
+        pacs.fetch(SeriesRecord("1.1", "1.2"), ["1.5"], tmp_path, lambda count: None)
+    assert sent == [0x0124, None] and not list(tmp_path.iterdir())
 
 
 class Fake:

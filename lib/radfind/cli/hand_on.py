@@ -24,7 +24,10 @@ Segments = Annotated[
 ]
 Names = Annotated[Path | None, typer.Option("--names", help="JSON file: label value to name, for plain labelmaps.")]
 Address = Annotated[
-    str, typer.Argument(help="http(s)://host/dicom-web, or dimse://AETITLE@host:port.", metavar="ARCHIVE")
+    str,
+    typer.Argument(
+        help="http(s)://host/dicom-web, or dimse://AETITLE@host:port (add ?move=PORT for C-MOVE).", metavar="ARCHIVE"
+    ),
 ]
 User = Annotated[str | None, typer.Option(help="User name, for DICOMweb.", envvar="RADFIND_PACS_USER")]
 Password = Annotated[

@@ -12,6 +12,9 @@ from radfind.errors import ImageError
 from radfind.imaging import windows
 from radfind.volume import Volume
 
+MODALITIES = ("CT", "MR", "PT", "CR", "DX", "MG", "US", "ES", "SM", "OT")
+"""What can be shown so: CT by its windows, colour as it is, all else by its own spread of values."""
+
 
 class SlicePictures:
     """Slices of one volume as (rows, columns, 3) uint8 pictures.

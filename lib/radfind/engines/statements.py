@@ -46,6 +46,12 @@ def statements(reading: Reading) -> tuple[Statement, ...]:
     return tuple(made) or (Statement(Span(0, len(reading.text), reading.text), reading.text.strip()),)
 
 
+def to_look_for(reading: Reading) -> list[Statement]:
+    """What a ranking looks for: each claim once, and nothing the text denies (unless it only denies)."""
+    made = statements(reading)
+    return list({one.span: one for one in made if not one.denied}.values()) or list(made)
+
+
 def canonical(finding: Finding) -> str:
     """The finding as one English sentence that says it is present."""
     words = [attribute.replace("_", "-") for attribute in finding.attributes]

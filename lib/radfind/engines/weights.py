@@ -66,10 +66,18 @@ MODELS: dict[str, Model] = {
         ),
         *(
             Model(
-                f"yoloe-{size}", "yoloe", "AGPL-3.0", "jameslahm/yoloe", (f"yoloe-{size}-seg.pt",),
+                f"yoloe-{size}", "yoloe", "AGPL-3.0", "jameslahm/yoloe", (f"yoloe-{size}-seg.pt", "mobileclip*.ts"),
                 "open-vocabulary instance segmentation",
             )
             for size in ("v8s", "v8m", "v8l", "11s", "11m", "11l")
+        ),
+        *(
+            Model(
+                f"yoloe-{size}", "yoloe", "AGPL-3.0", None, (f"yoloe-{size}-seg.pt", "mobileclip*.ts"),
+                "open-vocabulary instance segmentation; published among the release files of ultralytics/assets: "
+                "fetch it there and give the folder",
+            )
+            for size in ("26s", "26m", "26l")
         ),
     )
 }  # fmt: skip

@@ -13,6 +13,8 @@ from radfind.language.sizes import Size
 _LISTED = re.compile(
     r"-?\s*(?:in (?:diameter|size)\s?)?(?:,|、|/)?\s*(?:and|及|和|与)?\s*(?:approximately |about |约)?"
 )
+_PARTED = re.compile(r",|;|、|\band\b|及|和|与")
+_BRACKETS = re.compile(r"\([^)]*\)")
 _LARGEST = re.compile(
     r"largest|larger|biggest|smallest|smaller|maxim|greatest|longest|up to|short|最大|较大|大者|最小|分别"
 )
@@ -31,12 +33,12 @@ def _paired(claim: Claim, folded: str) -> list[tuple[list[PlaceWord], list[Size]
     groups = _groups([word for word in claim.words if word.kind in ("side", "lobe")], folded)
     if len(groups) != len(exact) or any(exact[0].stop <= word.start < exact[-1].start for word in claim.words):
         return []
-    rest = [word for word in claim.words if word.kind == "anatomy" and not word.side and not _has_side(word)]
-    return [([*group, *rest], [size]) for group, size in zip(groups, exact, strict=True)]
+    return [([*group, *_organs(claim.words)], [size]) for group, size in zip(groups, exact, strict=True)]
 
 
-def _has_side(word: PlaceWord) -> bool:
-    return word.concept is not None and word.concept.id.startswith(("left_", "right_"))
+def _organs(words: Sequence[PlaceWord]) -> list[PlaceWord]:
+    """The organs named, as far as they tell no side."""
+    return [word for word in words if word.concept is not None and not word.concept.id.startswith(("left_", "right_"))]
 
 
 def _groups(words: Sequence[PlaceWord], folded: str) -> list[list[PlaceWord]]:
@@ -86,7 +88,11 @@ def lesions(claim: Claim, folded: str) -> list[tuple[list[PlaceWord], list[Size]
         return whole
     first_size, last_size = behind[0], behind[-1]
     if later and any(first_size.stop <= word.start < last_size.start for word in later):
-        size_first = not any(start <= word.start < first_size.start for word in later)
+        following = next(word for word in later if word.start >= first_size.stop)
+        size_first = not _PARTED.search(_BRACKETS.sub("", folded[first_size.stop : following.start]))
+        if size_first:
+            shared += [word for word in later if word.start < first_size.start]
+            later = [word for word in later if word.start >= first_size.start]
         groups = []
         for index, size in enumerate(behind):
             if size_first:
@@ -98,7 +104,7 @@ def lesions(claim: Claim, folded: str) -> list[tuple[list[PlaceWord], list[Size]
             groups[index] = groups[index] or groups[index + 1]  # "10 mm and 6.7 mm in the left upper lobe"
         if all(groups):
             return [
-                ([*([] if sided(group) else shared), *group], [size])
+                ([*(_organs(shared) if sided(group) else shared), *group], [size])
                 for group, size in zip(groups, behind, strict=True)
             ]
     listed = claim.multiple and all(

@@ -55,6 +55,7 @@ _LINK = (
 _BREAK = re.compile(_LINK + r"|\b(?:and|or)\b|[,;:(]|见|示|有|呈|、|及|和|与|伴|位于|于")
 _CLAUSE_BREAK = re.compile(_LINK + r"|[,;:(]|见|示|有|呈|伴|位于")
 _VERB_OR_LINK = re.compile(_LINK.replace("|,|", "|") + r"|\b(?:but|however|no|without)\b|见|示|呈|位于|但|而|无")
+_OF_SIZE = re.compile(r"\b(?:of|measuring|with a diameter of)\s(?:about |approximately )?[0-9][0-9.,x\s]*(?:mm|cm)\b")
 _WITH = re.compile(
     r"\b(?:with|accompanied by|containing|including|showing|associated|and its|within it)\b|伴|内见|其内|内可见|并"
 )
@@ -201,7 +202,7 @@ def _attach_in_clause(
         after[-1] += slots[-1]
     for index in range(len(claims) - 2, -1, -1):
         gap = folded[claims[index].stop : claims[index + 1].start]
-        linked = _VERB_OR_LINK.search(INTERPRETED.sub(" ", gap))
+        linked = _VERB_OR_LINK.search(INTERPRETED.sub(" ", _OF_SIZE.sub(" ", gap)))
         free = not after[index] and not slots[index + 1] and not linked
         if free and not (sided(leads[index]) and sided(after[index + 1])):
             after[index] = list(after[index + 1])

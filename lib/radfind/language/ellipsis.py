@@ -72,6 +72,8 @@ _COMPOUND = (("atelectasis", re.compile(r"fibro(?:tic)?[- ]?atelecta")),)
 # An adjective or a comparison that the lexicon knows as a finding by itself: "nodular consolidation", "fluid density".
 _ADJECTIVE = re.compile(r"nodular[-\s/]{1,3}(?:patchy?[-\s/]{1,3}|style\s)?\Z")
 _LESION = re.compile(r"lesion|mass|formation|space")
+# "..., enhances strongly" describes what was named before
+_ENHANCES = re.compile(r"强化|enhancement|contrast enhancement|contrast uptake|enhancing")
 _LIKENESS = re.compile(r"(?:fluid|liquid|cysts?|液体|囊肿)\Z")
 _OF_DENSITY = re.compile(r"\s?(?:fluid\s|liquid\s)?(?:densit|attenuat|signal|样?密度|样?信号)")
 # "pericardial 1 cm thick effusion", "pleural 12 mm effusion"
@@ -135,6 +137,11 @@ def measured_nodes(matches: Sequence[Match], sizes: Sequence[Size], lexicon: Lex
 
 def _only_likens(folded: str, mention: Mention, named: Sequence[Mention]) -> bool:
     """Whether the words describe another finding rather than name one."""
+    words = folded[mention.start : mention.stop]
+    if words == "壁厚" and re.match(r"约?为?\s?[0-9]", folded[mention.stop : mention.stop + 4]):
+        return True
+    if _ENHANCES.fullmatch(words):
+        return any(other.stop <= mention.start and other.concept.id != mention.concept.id for other in named)
     if _LIKENESS.search(folded, mention.start, mention.stop) and _OF_DENSITY.match(folded, mention.stop):
         return any(other.stop <= mention.start for other in named)
     after = min((other for other in named if other.start >= mention.stop), key=lambda m: m.start, default=None)

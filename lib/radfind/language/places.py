@@ -42,7 +42,7 @@ class PlaceWord:
 
 
 _SIDE = re.compile(
-    r"(?<![a-z])(?:(?P<both>both|bilateral|bilaterally|either side|two-sided|bibasilar|bibasal|biapical"
+    r"(?<![a-z])(?:(?P<both>both|each|bilateral|bilaterally|either side|two-sided|bibasilar|bibasal|biapical"
     r"|all (?:lung )?(?:lobes|zones)(?! of the (?:left|right)))|(?P<right>right"
     r"|rt|dextra)|(?P<left>left|lt|sinistra))(?![a-z])"
     r"|(?P<zh_both>双侧|两侧|各肺?叶|左右(?=[肺侧肾叶两])|双(?=[侧肺肾上下叶胸髋膝肩腋锁颈颌乳眼耳卵输股手足肘腕踝])|两(?=[侧肺肾上下叶胸髋膝肩腋锁颈乳]))"
@@ -282,8 +282,6 @@ def place_of(words: Sequence[PlaceWord], folded: str, lexicon: Lexicon) -> Place
     lobes = [] if lobed and not any(lexicon.is_a(organ, "lung") for organ in organs) else _bind_lobes(words, folded)
     sides: list[str] = [word.value for word in words if word.kind == "side"]
     sides += [side for _, side in lobes if side]
-    if not sides and any(lobe == "middle" for lobe, _ in lobes):
-        sides.append("right")  # only the right lung has one
     side: Side | None = None
     if "both" in sides or ("left" in sides and "right" in sides):
         side = "both"
@@ -352,7 +350,8 @@ def _bind_lobes(words: Sequence[PlaceWord], folded: str) -> list[tuple[str, str 
         else:
             bound.append((word.value, side or last))
     first = next((word.value for word in relevant if word.kind == "side"), None)
-    return [(lobe, side or first) for lobe, side in bound]
+    # only the right lung has a middle lobe, whatever side is named beside it
+    return [(lobe, "right" if lobe == "middle" else side or first) for lobe, side in bound]
 
 
 def _segment_numbers(words: Sequence[PlaceWord], folded: str, liver: bool) -> list[str]:

@@ -87,7 +87,7 @@ class _Reader:
     def read(self) -> Reading:
         for section in split_sections(self.folded):
             self.last = ()
-            for sentence in sentences(self.folded, section.piece.start, section.piece.stop):
+            for sentence in sentences(self.folded, section.piece.start, section.piece.stop, self.text):
                 self._read_sentence(sentence, section.name)
         self.findings = [w for finding in self.findings for w in with_widths(finding, self.widths, self.lexicon)]
         self.findings += too_wide(self.widths, self.findings, self.lexicon)

@@ -37,7 +37,7 @@ def _taken_for(claim: Claim, gap: str) -> bool:
 
 
 def _has_size(claim: Claim) -> bool:
-    return bool(_MEASURED.intersection((claim.concept.id, claim.concept.parent)))
+    return bool(_MEASURED.intersection((claim.concept.id, claim.concept.parent, (claim.concept.parent or "")[-4:])))
 
 
 def share_with_interpretation(folded: str, claims: Sequence[Claim]) -> None:
@@ -58,6 +58,8 @@ def share_with_brackets(folded: str, claims: Sequence[Claim]) -> None:
             continue
         if not claim.sizes:
             claim.sizes, claim.anchor = list(earlier.sizes), earlier.start
+        elif not earlier.sizes and claim.concept.id in (earlier.concept.id, earlier.concept.parent):
+            earlier.sizes = list(claim.sizes)  # "cholelithiasis (largest stone 14 mm)"
         if not sided(claim.words):
             claim.words = sorted({*earlier.words, *claim.words}, key=order)
         elif not sided(earlier.words) and all(word.start > claim.stop for word in claim.words):

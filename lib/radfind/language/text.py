@@ -104,12 +104,16 @@ _OPEN_WORD = re.compile(
 )
 
 
-def sentences(folded: str, start: int = 0, stop: int | None = None) -> list[Piece]:
+_SMALL = re.compile(r"[ \t]*(?:in|of|at|on|with|within|measuring|located|and|or)\b")
+
+
+def sentences(folded: str, start: int = 0, stop: int | None = None, written: str = "") -> list[Piece]:
     """Sentences of ``folded[start:stop]``; decimal points, abbreviations and wrapped lines do not end one.
 
     Arguments:
         folded: text after `fold`.
         start, stop: the part to cut.
+        written: the text as written, if at hand: what goes on in small letters after a question mark is one sentence.
 
     Returns:
         pieces in reading order, trimmed of blanks, without the closing mark except a question mark (it is a hedge).
@@ -120,6 +124,8 @@ def sentences(folded: str, start: int = 0, stop: int | None = None) -> list[Piec
     for match in _END.finditer(folded, start, stop):
         at, mark = match.start(), match.group()
         if at < begin or not _ends_sentence(folded, begin, at, stop, mark):
+            continue
+        if mark == "?" and _SMALL.match(written, at + 1):
             continue
         _add(pieces, folded, begin, at + 1 if mark == "?" else at)
         begin = at + 1

@@ -1,8 +1,10 @@
-"""An archive over DIMSE: C-FIND, C-GET and C-STORE (PS3.4, annexes B and C)."""
+"""An archive over DIMSE: C-FIND, C-GET or C-MOVE, and C-STORE (PS3.4, annexes B and C)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+import ipaddress
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,22 +13,28 @@ from radfind.pacs.model import PacsError, SeriesRecord, checked_filters, checked
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
-_FIND = "1.2.840.10008.5.1.4.1.2.2.1"  # Study Root Query/Retrieve: FIND, GET
+_FIND = "1.2.840.10008.5.1.4.1.2.2.1"  # Study Root Query/Retrieve: FIND, MOVE, GET
+_MOVE = "1.2.840.10008.5.1.4.1.2.2.2"
 _GET = "1.2.840.10008.5.1.4.1.2.2.3"
 _PENDING = (0xFF00, 0xFF01)
 _BATCH = 64  # instances asked for in one C-GET: bounds what a lost connection costs
 
 
 class DimsePacs:
-    """See the module's docstring. Series come by C-GET, so no port has to be open here.
+    """See the module's docstring. Series come by C-GET, so no port has to be open here; or by C-MOVE, for the many
+    archives that offer only that: then the archive connects to us, and must know our AE title, address and port.
 
     Arguments:
         host, port: where it listens.
         called, calling: its AE title and ours; many archives answer only titles they know.
+        move_port: our port for C-MOVE, open only while a series is fetched; None for C-GET.
     """
 
-    def __init__(self, host: str, port: int, *, called: str, calling: str = "RADFIND") -> None:
+    def __init__(
+        self, host: str, port: int, *, called: str, calling: str = "RADFIND", move_port: int | None = None
+    ) -> None:
         self._host, self._port, self._called, self._calling = host, port, called, calling
+        self._move_port = move_port
 
     def find_series(self, **filters: str) -> list[SeriesRecord]:
         wanted = checked_filters(filters)
@@ -70,46 +78,86 @@ class DimsePacs:
         return [item["SOPInstanceUID"] for item in self._find("IMAGE", keys)]
 
     def fetch(self, record: SeriesRecord, wanted: Sequence[str], folder: Path, done: Callable[[int], None]) -> None:
-        from pynetdicom import build_role, evt
-        from pynetdicom.presentation import StoragePresentationContexts
+        from pynetdicom import evt
 
-        arrived: list[str] = []
+        asked, arrived = frozenset(wanted), set[str]()
 
         def receive(event: Any) -> int:
             uid = checked_uid(str(event.request.AffectedSOPInstanceUID), "SOP Instance UID")
+            if uid not in asked:
+                return 0x0124  # refused, not authorized: nobody stores here what was not asked for
             draft = folder / f"{uid}.part"
             with draft.open("wb") as file:
                 file.write(b"\0" * 128 + b"DICM")
                 _write_meta(file, event)
                 file.write(event.request.DataSet.getvalue())  # as it came: never decoded, never changed
             draft.replace(folder / f"{uid}.dcm")
-            arrived.append(uid)
+            arrived.add(uid)
             return 0x0000
 
-        classes = sorted({item.get("SOPClassUID", "") for item in self._classes(record)} - {""})
-        if not classes:  # an archive need not say; then what it may send is what is most common
-            classes = [str(context.abstract_syntax) for context in StoragePresentationContexts[:120]]
+        handlers = [(evt.EVT_C_STORE, receive)]
+        with self._moving(record, handlers) if self._move_port else self._getting(record, handlers) as retrieve:
+            for start in range(0, len(wanted), _BATCH):
+                keys = {
+                    "StudyInstanceUID": record.study_uid,
+                    "SeriesInstanceUID": record.series_uid,
+                    "SOPInstanceUID": list(wanted[start : start + _BATCH]),
+                }
+                for status, _ in retrieve(_dataset("IMAGE", keys)):
+                    _check(status, "C-MOVE" if self._move_port else "C-GET", self)
+                    done(len(arrived))
+
+    @contextlib.contextmanager
+    def _getting(self, record: SeriesRecord, handlers: list[Any]) -> Iterator[Callable[[Dataset], Any]]:
+        """What sends a C-GET: the instances come over the same association."""
+        from pynetdicom import build_role
+
+        classes = self._classes(record)
         roles = [build_role(uid, scp_role=True) for uid in classes]
         contexts = [(_GET, None), *((uid, _SYNTAXES) for uid in classes)]
-        association = self._associate(contexts, roles=roles, handlers=[(evt.EVT_C_STORE, receive)])
+        association = self._associate(contexts, roles=roles, handlers=handlers)
         try:
-            for start in range(0, len(wanted), _BATCH):
-                keys = _dataset(
-                    "IMAGE",
-                    {
-                        "StudyInstanceUID": record.study_uid,
-                        "SeriesInstanceUID": record.series_uid,
-                        "SOPInstanceUID": list(wanted[start : start + _BATCH]),
-                    },
+            if not any(str(context.abstract_syntax) == _GET for context in association.accepted_contexts):
+                raise PacsError(
+                    f"The archive {self} does not offer C-GET. Let it send by C-MOVE: make our AE title "
+                    f"({self._calling}), address and a port known to it, and add ?move=PORT to its address here."
                 )
-                for status, _ in association.send_c_get(keys, _GET):
-                    _check(status, "C-GET", self)
-                    done(len(arrived))
+            yield lambda keys: association.send_c_get(keys, _GET)
         except BaseException:
             association.abort()  # the archive is still sending
             raise
         finally:
             _close(association)
+
+    @contextlib.contextmanager
+    def _moving(self, record: SeriesRecord, handlers: list[Any]) -> Iterator[Callable[[Dataset], Any]]:
+        """What sends a C-MOVE: the archive connects to a port that is open for it alone, for so long."""
+        from pynetdicom import AE
+
+        receiver = AE(ae_title=self._calling)
+        receiver.require_called_aet, receiver.require_calling_aet = True, [self._called]
+        for uid in self._classes(record):
+            receiver.add_supported_context(uid, _SYNTAXES)
+        # An archive on this machine needs no door to the network.
+        where = "127.0.0.1" if _is_loopback(self._host) else "0.0.0.0"
+        try:
+            server = receiver.start_server((where, self._move_port), block=False, evt_handlers=handlers)
+        except OSError as error:
+            raise PacsError(
+                f"Port {self._move_port} cannot be opened for C-MOVE ({error.strerror or error}). Another program may "
+                "use it: end that one, or make another port known to the archive and give that."
+            ) from error
+        try:
+            association = self._associate([(_MOVE, None)])
+            try:
+                yield lambda keys: association.send_c_move(keys, self._calling, _MOVE)
+            except BaseException:
+                association.abort()
+                raise
+            finally:
+                _close(association)
+        finally:
+            server.shutdown()
 
     def store(self, files: Sequence[Path]) -> None:
         import pydicom
@@ -134,9 +182,14 @@ class DimsePacs:
     def __str__(self) -> str:
         return f"{self._called} at {self._host}:{self._port}"
 
-    def _classes(self, record: SeriesRecord) -> list[dict[str, str]]:
+    def _classes(self, record: SeriesRecord) -> list[str]:
+        """SOP classes of a series; where the archive does not say, those that are most common."""
+        from pynetdicom.presentation import StoragePresentationContexts
+
         keys = {"StudyInstanceUID": record.study_uid, "SeriesInstanceUID": record.series_uid}
-        return self._find("IMAGE", {**keys, "SOPInstanceUID": "", "SOPClassUID": ""})
+        found = self._find("IMAGE", {**keys, "SOPInstanceUID": "", "SOPClassUID": ""})
+        classes = sorted({item.get("SOPClassUID", "") for item in found} - {""})
+        return classes or [str(context.abstract_syntax) for context in StoragePresentationContexts[:120]]
 
     def _find(self, level: str, keys: dict[str, str]) -> list[dict[str, str]]:
         association = self._associate([(_FIND, None)])
@@ -186,6 +239,13 @@ _SYNTAXES = [
 ]
 
 
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 def _write_meta(file: Any, event: Any) -> None:
     from pydicom.filewriter import write_file_meta_info
 
@@ -211,6 +271,8 @@ def _check(status: Any, what: str, pacs: DimsePacs) -> None:
         )
     if code not in (0x0000, *_PENDING) and not 0xB000 <= code <= 0xBFFF:
         comment = str(status.get("ErrorComment", "")).strip()
+        if code == 0xA801:
+            comment = "it does not know our AE title as a place to send to: enter it there, with our address and port"
         raise PacsError(
             f"The archive {pacs} answered {what} with status 0x{code:04X}{f' ({comment})' if comment else ''}."
         )

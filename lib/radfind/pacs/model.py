@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from radfind.errors import InputError, RadFindError
 
@@ -74,6 +74,8 @@ class Pacs(Protocol):
 def connect(address: str, *, user: str | None = None, password: str | None = None, called_by: str = "RADFIND") -> Pacs:
     """The archive at ``http(s)://host/dicom-web``, or at ``dimse://AETITLE@host:port``.
 
+    Series come over DIMSE by C-GET; with ``?move=PORT`` behind the address by C-MOVE to that port of ours.
+
     Arguments:
         user, password: for HTTP basic authentication.
         called_by: our own AE title, for DIMSE.
@@ -90,10 +92,14 @@ def connect(address: str, *, user: str | None = None, password: str | None = Non
         from radfind.pacs.dimse import DimsePacs
 
         # urlsplit lowers the host but keeps the user part, where the AE title stands, as written.
-        return DimsePacs(parts.hostname, parts.port, called=parts.username, calling=called_by)
+        move = parse_qs(parts.query).get("move", [""])[0]
+        if move and not (move.isdecimal() and 0 < int(move) < 65536):
+            raise InputError(f"'{move}' is no port. Write dimse://AETITLE@host:104?move=11112.")
+        port = int(move) if move else None
+        return DimsePacs(parts.hostname, parts.port, called=parts.username, calling=called_by, move_port=port)
     raise InputError(
         f"'{address}' is no archive address. Write http://host:8042/dicom-web for DICOMweb, or "
-        "dimse://AETITLE@host:104 for DIMSE."
+        "dimse://AETITLE@host:104 for DIMSE (?move=PORT behind it for C-MOVE)."
     )
 
 

@@ -119,7 +119,8 @@ class Anatomy:
     @cached_property
     def _cage(self) -> Mask:
         middle_column = float(np.abs(self._x.mean(axis=(0, 1)) - self._middle).argmin())
-        return thorax.rib_cage(self._bones, self._aerated, self.overview.spacing, middle_column)
+        filled = self._aerated | self._free_air  # free air may stand above the lung
+        return thorax.rib_cage(self._bones, filled, self.overview.spacing, middle_column)
 
     @cached_property
     def _lungs(self) -> npt.NDArray[np.uint8]:

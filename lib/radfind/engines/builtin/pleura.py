@@ -1,12 +1,17 @@
-"""Pleural effusion and pneumothorax: fluid or air between the lung and the ribs."""
+"""Pleural effusion and pneumothorax: fluid or air between the lung and the ribs.
+
+Both are found twice: first a core that can be nothing else (thick, pure, in the right place), then the whole layer,
+grown from the core through what measures as the core does.
+"""
 
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from radfind.engines.api import Context
 from radfind.engines.builtin.field import LungField
-from radfind.engines.builtin.grid import Mask, close, depth, dilate
+from radfind.engines.builtin.grid import Mask, depth, dilate, spread
 from radfind.engines.builtin.lesion import Lesion
 from radfind.engines.builtin.spread import blurred, opened, pieces, spread_lesion
 
@@ -14,29 +19,50 @@ FLUID_HU = (-25.0, 38.0)
 """Transudates and exudates measure 0 to 30 HU (Abramowitz et al., Radiol Res Pract 2009: means 6-17); muscle, liver
 and spleen above 40, fat below -50."""
 
-FREE_AIR_HU = -960.0
-"""Air without tissue in it; the barest lung of emphysema with bullae comes close, hence the shape rules."""
+_TISSUE_HU = 50.0
+"""Muscle and unenhanced liver; the border of a fluid lies half way between."""
+
+_SOFT_HU = (-150.0, 150.0)
 
 _CENTRAL_MM = 30.0
-"""Half the width of spine and oesophagus, behind which nothing is pleural."""
+"""Half the width of spine and oesophagus, behind which a core of fluid is not looked for."""
+
+_VERTEBRA_MM = 20.0
+"""Half the width of a vertebral body: in front of it is mediastinum, beside and behind it the pleura comes close."""
+
+_FLUID_GROWTH_MM = 45.0
+"""How far the thin rim of a layer goes on beyond its core."""
+
+_THIN_GROWTH_MM = 20.0
+
+_AIR_MARGIN_HU = 35.0
+_LUMEN_HU = -1000.0
+"""Air without tissue in it (Hounsfield's scale); pure air of a scan lies within a few HU of it."""
+
+_AIR_GROWTH_MM = 15.0
 
 
 def find_effusions(field: LungField, context: Context) -> list[Lesion]:
     """Fluid layers at least 8 mm deep inside the rib cage, outside the aerated lung, behind or beside it."""
+    step, spacing = field.step, (field.step,) * 3
     outside = (field.cage > 0) & ~field.aerated
-    smooth = blurred(field, 2.0, outside)
-    fluid = outside & (smooth > FLUID_HU[0]) & (smooth < FLUID_HU[1]) & ~_central(field)
+    soft = outside & (field.work > _SOFT_HU[0]) & (field.work < _SOFT_HU[1])
+    soft &= ~dilate(field.aerated | (outside & (field.work > 250.0)), 1.01 * step, spacing)
+    smooth = blurred(field, 2.0, soft)
+    fluid = outside & (smooth > FLUID_HU[0]) & (smooth < FLUID_HU[1]) & (field.work > -400.0)
     context.step(0.5, "effusion")
     found = []
     for side in (1, 2):
         lung = field.aerated & (field.half == side)
         if not lung.any():
             continue
-        layer = opened(fluid & (field.half == side) & _behind(lung), 4.0, field.step)
-        for piece in pieces(layer, field.step, 15.0)[:1]:
-            thick = 2.0 * float(depth(piece, (field.step,) * 3).max())
-            volume = float(piece.sum()) * field.step**3 / 1000.0
-            along = _along(piece, field.cage == 0, thick, field.step)
+        here = fluid & (field.half == side)
+        cores = pieces(opened(here & _behind(lung) & ~_central(field, _CENTRAL_MM), 4.0, step), step, 6.0)
+        for core in cores[:1]:
+            thick = 2.0 * float(depth(core, spacing).max())
+            along = _along(core, field.cage == 0, thick, step)
+            piece = _whole_layer(field, core, smooth, here, lung)
+            volume = float(piece.sum()) * step**3 / 1000.0
             score = float(
                 np.clip((thick - 5.0) / 8.0, 0.0, 1.0)
                 * np.clip(volume / 40.0, 0.0, 1.0)
@@ -49,7 +75,7 @@ def find_effusions(field: LungField, context: Context) -> list[Lesion]:
                 piece,
                 "pleural_effusion",
                 score,
-                (-80.0, 100.0),
+                (-350.0, 150.0),
                 {"greatest_depth_mm": thick, "along_wall": along},
             )
             if lesion is not None:
@@ -57,28 +83,58 @@ def find_effusions(field: LungField, context: Context) -> list[Lesion]:
     return sorted(found, key=lambda item: -item.score)
 
 
+def _whole_layer(
+    field: LungField, core: Mask, smooth: npt.NDArray[np.float32], fluid: Mask, lung: Mask
+) -> Mask:
+    """The layer that a core of fluid belongs to: what measures as the core does, as far as it is one with it."""
+    step, spacing = field.step, (field.step,) * 3
+    level = float(np.median(smooth[core]))
+    alike = fluid & (smooth < (level + _TISSUE_HU) / 2.0) & (smooth > level - 35.0) & ~_before_spine(field)
+    layer = opened(alike & dilate(core, _FLUID_GROWTH_MM, spacing), 1.01 * step, step)
+    thin = alike & dilate(core, _THIN_GROWTH_MM, spacing) & dilate(lung, 4.0, spacing)
+    grown = spread(layer | thin | core, core)
+    # The rim next to the lung is partly air, and was left out of the smoothing.
+    rim = dilate(grown, 1.5 * step, spacing) & fluid & dilate(lung, 2.01 * step, spacing)
+    return grown | rim
+
+
 def find_pneumothoraces(field: LungField, context: Context) -> list[Lesion]:
     """Vessel-free air at least 4 mm deep along the costal border of the lung."""
-    inside = (field.field > 0) & (field.work < -400.0)
-    smooth = blurred(field, 1.5, inside)
-    spacing = (field.step, field.step, field.step)
-    bare = opened(inside & (smooth < FREE_AIR_HU), 1.5, field.step)
-    wall = ~close(field.field > 0, 4.0, spacing)
+    step, spacing = field.step, (field.step,) * 3
+    low = ((field.field > 0) | (field.cage > 0)) & (field.work < -400.0)
+    low = spread(low, field.aerated)  # what the lung or nothing but pleura separates from it; not gas of the bowel
+    inside = low & ~dilate(~low, 1.01 * step, spacing)
+    smooth = blurred(field, 1.0, inside)
+    cores = pieces(opened(inside & (smooth < _LUMEN_HU + _AIR_MARGIN_HU), 1.5, step), step, 3.0)
+    wall = ~dilate(low, 1.01 * step, spacing) & dilate(field.cage == 0, 6.0, spacing)
     context.step(0.5, "pneumothorax")
     found = []
-    for piece in pieces(bare, field.step, 5.0):
-        volume = float(piece.sum()) * field.step**3 / 1000.0
-        thick = 2.0 * float(depth(piece, spacing).max())
-        along = _along(piece, wall, thick, field.step)
+    for core in cores:
+        thick = 2.0 * float(depth(core, spacing).max()) + 2.0 * step
+        piece = _all_free_air(field, core, smooth, low, inside)
+        along = _along(piece, wall, thick, step)
+        volume = float(piece.sum()) * step**3 / 1000.0
         score = float(np.clip(volume / 30.0, 0.0, 1.0) * np.clip(along / 0.5, 0.0, 1.0))
         if score < 0.2:
             continue
         lesion = spread_lesion(
-            field, piece, "pneumothorax", score, (-1100.0, -850.0), {"greatest_depth_mm": thick, "along_wall": along}
+            field, piece, "pneumothorax", score, (-1100.0, -700.0), {"greatest_depth_mm": thick, "along_wall": along}
         )
         if lesion is not None:
             found.append(lesion)
     return sorted(found, key=lambda item: -item.score)
+
+
+def _all_free_air(
+    field: LungField, core: Mask, smooth: npt.NDArray[np.float32], low: Mask, inside: Mask
+) -> Mask:
+    """The air that a core is the middle of: to half way between air and this lung, and on to the chest wall."""
+    step, spacing = field.step, (field.step,) * 3
+    border = (float(np.median(smooth[core])) + field.background) / 2.0
+    near = dilate(core, _AIR_GROWTH_MM, spacing)
+    grown = spread(inside & near & (smooth < border) | core, core)
+    rim = dilate(grown, 2.01 * step, spacing) & low & ~inside
+    return grown | rim
 
 
 def _along(piece: Mask, wall: Mask, thick: float, step: float) -> float:
@@ -91,13 +147,23 @@ def _along(piece: Mask, wall: Mask, thick: float, step: float) -> float:
     return contact * thick / max(float(piece.sum()) * step**3, 1.0)
 
 
-def _central(field: LungField) -> Mask:
-    """The mediastinum and spine: within `_CENTRAL_MM` of the midline of each slice."""
+def _central(field: LungField, half_width_mm: float) -> Mask:
+    """What lies within `half_width_mm` of the midline of each slice: mediastinum and spine."""
     right = field.cage == 1
     columns = np.arange(right.shape[2])
     last = np.where(right.any(axis=1), columns[None, :], 0).max(axis=1)  # right is towards lower i
-    near = np.abs(columns[None, :] - last[:, None]) * field.step < _CENTRAL_MM
+    near = np.abs(columns[None, :] - last[:, None]) * field.step < half_width_mm
     return np.broadcast_to(near[:, None, :], right.shape)
+
+
+def _before_spine(field: LungField) -> Mask:
+    """The mediastinum in front of the vertebral bodies, and the bodies themselves."""
+    central = _central(field, _VERTEBRA_MM)
+    bone = central & (field.work > 250.0)
+    rows = np.arange(bone.shape[1])[None, :, None]
+    bone &= rows > bone.shape[1] / 2  # not the sternum
+    first = np.where(bone.any(axis=(1, 2)), bone.any(axis=2).argmax(axis=1), bone.shape[1])
+    return np.asarray(central & (rows < (first + _VERTEBRA_MM / field.step)[:, None, None]))
 
 
 def _behind(lung: Mask) -> Mask:

@@ -10,12 +10,12 @@ import numpy.typing as npt
 
 from radfind.engines import selection
 from radfind.engines.api import Context
-from radfind.engines.qwen3vl import search
-from radfind.engines.qwen3vl.documents import Image, Seen
+from radfind.engines.qwen3vl import memory, search
+from radfind.engines.qwen3vl.documents import FACTOR, Image, Seen, smart_size
 from radfind.engines.qwen3vl.scorer import Query, Scorer
 from radfind.engines.qwen3vl.vision_cache import VisionCache
 from radfind.engines.slice_images import SlicePictures, presets_for
-from radfind.engines.statements import Statement, statements
+from radfind.engines.statements import Statement, statements, to_look_for
 from radfind.language.concepts import Concept
 from radfind.language.reader import read
 from radfind.prompts import TextPrompt
@@ -27,6 +27,9 @@ NAME = "qwen3vl"
 YES, NO = 0.6, 0.4
 """A statement's pooled score is "yes" from here up, "no" from there down, "maybe" between. The model was
 trained to rank, not to give probabilities: these limits are a convention, not a calibration."""
+
+PROMPT_TOKENS = 160
+"""About what instruction, query and template take."""
 
 MOST_QUERIES = 16
 """A report with more statements than this is ranked by its first ones (and the result says so)."""
@@ -42,8 +45,9 @@ class QwenEngine:
         windows: CT display presets, one (grey) or three (red, green, blue); by default those the text's
             concepts are best seen in.
         neighbours: so many slices on either side are shown in the same document as further images.
-        batch_size: documents at a time; halved when memory runs out.
-        cache_bytes, cache_on_host: of the vision cache.
+        batch_size: documents at a time; by default as many as the device's free memory holds (`memory`). Halved
+            when memory runs out all the same.
+        cache_bytes, cache_on_host: of the vision cache, which takes `memory.CACHED` of the free memory at most.
         coarse: score a grid of slices first and then only around its best; by default on the CPU for more
             than 32 slices. Not exact, and said in the result.
         explain: for so many of the best slices, where on the slice the score comes from.
@@ -59,7 +63,7 @@ class QwenEngine:
         instruction: str = "radiology",
         windows: tuple[str, ...] | None = None,
         neighbours: int = 0,
-        batch_size: int = 16,
+        batch_size: int | None = None,
         cache_bytes: int = 4 << 30,
         cache_on_host: bool = False,
         coarse: bool | None = None,
@@ -70,7 +74,7 @@ class QwenEngine:
         self._instruction = instruction
         self._windows = windows
         self._neighbours = neighbours
-        self._batch = batch_size
+        self._batch = batch_size or 0  # 0: not chosen yet
         self._coarse = coarse
         self._explain = explain
         self._scorer: Scorer | None = None
@@ -78,7 +82,7 @@ class QwenEngine:
 
     def shrink(self) -> str | None:
         """After an out-of-memory: halve the batch; what to tell the user, or None at the smallest."""
-        if self._batch == 1:
+        if self._batch <= 1:
             return None
         self._batch //= 2
         self.cache.clear()
@@ -104,8 +108,7 @@ class QwenEngine:
             PromptError: a claim is longer than the model reads.
         """
         reading = read(prompt.text)
-        asked = [statement for statement in statements(reading) if not statement.denied]
-        asked = list({statement.span: statement for statement in asked}.values()) or list(statements(reading))
+        asked = to_look_for(reading)
         notes = []
         if len(asked) > MOST_QUERIES:
             notes.append(f"only the first {MOST_QUERIES} of {len(asked)} statements were looked for")
@@ -161,6 +164,14 @@ class QwenEngine:
             verdicts.append(_verdict(statement, float(scores[best]), best, looked))
         return tuple(verdicts)
 
+    def _choose_batch(self, pictures: SlicePictures) -> None:
+        assert self._scorer is not None
+        height, width = smart_size(*pictures.volume.geometry.shape[1:])
+        tokens = height * width // FACTOR**2 * (2 * self._neighbours + 1) + PROMPT_TOKENS
+        free = memory.free_bytes(self._device)
+        self._batch = memory.batch_size(self._scorer.model.config, tokens, self._scorer.dtype.itemsize, free)
+        self.cache.bound(int(memory.CACHED * memory.free_bytes("cpu" if self.cache.on_host else self._device)))
+
     def _is_coarse(self, volume: Volume) -> bool:
         count = volume.geometry.shape[0]
         if self._coarse is None:
@@ -178,7 +189,10 @@ class QwenEngine:
     ) -> tuple[Query, SlicePictures]:
         scorer = self._load(context)
         presets = self._windows or presets_for([statement.window] if statement.window else [])
-        return scorer.query(text or statement.span.text.strip(), instruction), SlicePictures(volume, presets)
+        pictures = SlicePictures(volume, presets)
+        if self._batch == 0:
+            self._choose_batch(pictures)
+        return scorer.query(text or statement.span.text.strip(), instruction), pictures
 
     def _scores(
         self, query: Query, pictures: SlicePictures, coarse: bool, context: Context

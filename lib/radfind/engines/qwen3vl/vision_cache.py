@@ -17,7 +17,7 @@ class VisionCache:
     """
 
     def __init__(self, limit: int, *, on_host: bool = False) -> None:
-        self._limit, self._on_host = limit, on_host
+        self._limit, self.on_host = limit, on_host
         self._kept: collections.OrderedDict[bytes, Seen] = collections.OrderedDict()
         self.size = 0
         self.hits = 0
@@ -33,7 +33,7 @@ class VisionCache:
         return seen
 
     def put(self, key: bytes, seen: Seen) -> None:
-        features = seen.features.cpu() if self._on_host else seen.features
+        features = seen.features.cpu() if self.on_host else seen.features
         if features is not seen.features:
             seen = Seen(features, seen.grid, seen.times)
         size = features.numel() * features.element_size()
@@ -41,6 +41,11 @@ class VisionCache:
             return
         self._kept[key] = seen
         self.size += size
+        self.bound(self._limit)
+
+    def bound(self, limit: int) -> None:
+        """Keep no more than `limit` bytes from now on, nor more than before."""
+        self._limit = min(limit, self._limit)
         while self.size > self._limit:
             _, old = self._kept.popitem(last=False)
             self.size -= old.features.numel() * old.features.element_size()

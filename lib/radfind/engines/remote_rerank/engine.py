@@ -7,8 +7,8 @@ import numpy as np
 from radfind.engines import selection
 from radfind.engines.api import Context, EngineInfo
 from radfind.engines.remote_rerank.client import Form, RerankClient
-from radfind.engines.slice_images import SlicePictures, presets_for
-from radfind.engines.statements import statements
+from radfind.engines.slice_images import MODALITIES, SlicePictures, presets_for
+from radfind.engines.statements import to_look_for
 from radfind.errors import NotSupportedError
 from radfind.language.reader import read
 from radfind.prompts import TextPrompt
@@ -45,7 +45,7 @@ class RemoteReranker:
         return EngineInfo(
             name=NAME,
             tasks=("rank",),
-            modalities=("CT", "MR", "PT", "CR", "DX", "MG", "US", "ES", "SM", "OT"),
+            modalities=MODALITIES,
             prompts=("TextPrompt",),
             concepts=None,
             licence="Apache-2.0",
@@ -74,8 +74,7 @@ class RemoteReranker:
         if self._client is None:
             raise NotSupportedError(f"The engine '{NAME}' cannot answer here: {self.info().unavailable_reason}")
         reading = read(prompt.text)
-        made = statements(reading)
-        asked = list({one.span: one for one in made if not one.denied}.values()) or list(made)
+        asked = to_look_for(reading)
         count = volume.geometry.shape[0]
         table = np.zeros((len(asked), count))
         for row, statement in enumerate(asked):

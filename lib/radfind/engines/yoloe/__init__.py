@@ -14,8 +14,9 @@ from radfind.engines.api import EngineInfo
 from radfind.engines.devices import gpus_or_cpu
 from radfind.engines.extras import missing_packages
 from radfind.engines.host import HostedEngine
+from radfind.engines.slice_images import MODALITIES
 
-MODELS = ("yoloe-11l", "yoloe-11m", "yoloe-11s", "yoloe-v8l", "yoloe-v8m", "yoloe-v8s")
+MODELS = tuple(f"yoloe-{size}" for size in ("11l", "11m", "11s", "26l", "26m", "26s", "v8l", "v8m", "v8s"))
 
 
 def create(model: str | None = None, **options: Any) -> HostedEngine:
@@ -57,7 +58,7 @@ def describe(model: str | None = None) -> EngineInfo:
     return EngineInfo(
         name="yoloe",
         tasks=("segment",),
-        modalities=("CT", "MR", "PT", "CR", "DX", "MG", "US", "ES", "SM", "OT"),
+        modalities=MODALITIES,
         prompts=("TextPrompt", "BoxPrompt", "MaskPrompt", "ExemplarPrompt", "EverythingPrompt"),
         concepts=None,
         licence="AGPL-3.0/AGPL-3.0",
