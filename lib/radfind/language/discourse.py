@@ -28,6 +28,18 @@ def is_definite(folded: str, start: int) -> bool:
     return bool(_DEFINITE.search(folded, max(0, start - 40), start))
 
 
+_ITEM = re.compile(
+    r"\s*(?:(?:and |the )?(?:another|other|others|a second|second|a third|third|one|also)\b|r[uml]l\b|l[ul]l\b|(?:right|left)\b"
+    r"|in the |at the |[0-9]|[左右]|另|其余)"
+)
+_MOST_WORDS = 14
+
+
+def is_item(words: str) -> bool:
+    """Whether a sentence without a name is one more of a list: "2) RML 5 mm", "Another of 4 mm in the left lobe"."""
+    return bool(_ITEM.match(words)) and len(words.split()) <= _MOST_WORDS
+
+
 def is_purpose(folded: str, sentence: Piece, start: int) -> bool:
     """Whether the words at `start` say what a recommended examination is for: "MRI advised to exclude metastasis".
 

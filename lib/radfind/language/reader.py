@@ -13,7 +13,7 @@ from radfind.language.apart import lesions
 from radfind.language.attach import Claim
 from radfind.language.attributes import find_attributes, find_counts
 from radfind.language.concepts import Concept
-from radfind.language.discourse import is_definite, is_earlier, is_purpose
+from radfind.language.discourse import is_definite, is_earlier, is_item, is_purpose
 from radfind.language.ellipsis import Mention, measured_nodes, mentions
 from radfind.language.findings import Finding, ImageReference, Reading, Span
 from radfind.language.lexicon import Lexicon, Match, default_lexicon
@@ -255,6 +255,8 @@ class _Reader:
         if nodes and GOES_ON.match(words) and (named := measured_nodes(nodes[0], sizes, self.lexicon)):
             self._add_nodes(named[0], nodes, sizes, section)
             return
+        if self.last and is_item(words) and self._another(sentence, organs, sizes, references, section):
+            return
         if self.last and GOES_ON.match(words) and self._go_on(sentence, organs, sizes, references):
             return
         if any(self.lexicon.is_a(organ.concept, "lymph_node") for organ in organs):
@@ -289,6 +291,35 @@ class _Reader:
         first = len(self.findings)
         self._add(claim, sentence, section)
         self.last = tuple(range(first, len(self.findings)))
+
+    def _another(
+        self,
+        sentence: Piece,
+        organs: Sequence[Match],
+        sizes: Sequence[Size],
+        references: Sequence[ImageReference],
+        section: str | None,
+    ) -> bool:
+        """ "Nodules: RUL 8 mm. RML 5 mm": one more lesion of the kind named last, at a place of its own."""
+        finding = self.findings[self.last[-1]]
+        homes = [*finding.concept.sites, *(site.id for site in finding.place.sites)]
+        words = find_place_words(self.folded, sentence.start, sentence.stop, organs, self.lexicon)
+        lesion = [size for size in sizes if size.role == "lesion" and size.mm]
+        foreign = any(not any(self.lexicon.is_a(organ.concept, home) for home in homes) for organ in organs)
+        if (
+            finding.presence == "absent"
+            or not finding.sizes_mm
+            or foreign
+            or len(lesion) != 1
+            or not attach.sided(words)
+        ):
+            return False
+        item = Claim(finding.concept, sentence.start, sentence.stop, sentence, finding.presence, words, lesion)
+        item.references = list(references)
+        first = len(self.findings)
+        self._add(item, sentence, section)
+        self.last = tuple(range(first, len(self.findings)))
+        return True
 
     def _go_on(
         self, sentence: Piece, organs: Sequence[Match], sizes: Sequence[Size], references: Sequence[ImageReference]
