@@ -33,6 +33,8 @@ def measured_organ(folded: str, organs: Sequence[Piece], size: Size) -> int | No
 
 # "Common duct measures 9 mm, ...": a measure with a subject of its own is not that of a finding told later
 _SUBJECT_BEFORE = re.compile(r"\b(?:measures|measured|is|was)\s(?:approximately |about |up to )?\Z")
+# "中线右移约4mm", "cavity, 22 mm": right behind a name, even one that describes another finding
+_BESIDE = re.compile(r"\s?(?:of|约|为|大小约?|直径约?|最大径约?|:|\s)*\s?")
 _SUBORDINATE = re.compile(
     r"\b(?:with|showing|containing|surrounded by|accompanied by|adjacent to)\s(?:[a-z-]+\s){0,4}\Z"
     r"|(?:伴有?|周围|内见|内有)[^,。;]{0,6}\Z"
@@ -66,6 +68,8 @@ def attach_sizes(folded: str, claims: Sequence[Claim], sizes: Sequence[Size], or
             claim = whose if _DIAMETER.match(folded, size.stop) else claim
         if claim is None:
             before = host([c for c in claims if c.start <= size.start], size.start)
+            beside = next((c for c in claims if _BESIDE.fullmatch(folded, c.stop, size.start)), before)
+            before = before if beside is None or beside.presence == "absent" else beside
             nearest = max((c.stop for c in claims if c.start <= size.start), default=-1)
             organ = max(
                 (organ for organ in organs if nearest <= organ.start < size.start), key=lambda o: o.start, default=None

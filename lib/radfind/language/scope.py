@@ -239,3 +239,19 @@ def _list_broken(folded: str, cue: Cue, start: int) -> bool:
     """ "no mass, a small nodule": an article or grade after a comma starts something new, unless "or" closes a list."""
     gap = folded[cue.stop : start]
     return bool(_NEW_ITEM.search(gap)) and " or " not in folded[cue.stop : start + 60]
+
+
+def holds(
+    folded: str, start: int, stop: int, parts: Sequence[Piece], cues: Sequence[Cue], spans: Sequence[Piece]
+) -> bool:
+    """Whether an attribute is claimed, not denied."""
+    if any(cue.start <= start < cue.stop for cue in cues if cue.kind != "neutral"):
+        return True
+    clause = next(part for part in parts if part.start <= start < part.stop or part is parts[-1])
+    inside = next((span for span in spans if span.start <= start and stop <= span.stop), None)
+    if inside is not None:
+        return True
+    after = next((span for span in spans if span.start >= stop), None)
+    if after is not None and after.start - stop < 40 and not re.search(r"[,;]|见", folded[stop : after.start]):
+        return True
+    return presence_of(folded, clause, start, stop, cues, [*spans, Piece(start, stop)])[0] != "absent"

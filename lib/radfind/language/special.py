@@ -48,6 +48,21 @@ def without_vague(claims: Sequence[Claim], lexicon: Lexicon) -> list[Claim]:
     return kept
 
 
+def without_repeats(claims: Sequence[Claim]) -> list[Claim]:
+    """ "A cavity in the left lung, the wall 4 mm thick, the cavity 22 mm wide": named again only to be measured."""
+    kept: list[Claim] = []
+    for claim in claims:
+        same = [c for c in kept if c.concept is claim.concept and c.presence == claim.presence]
+        earlier = same[-1] if same else None
+        if earlier is None or earlier.sizes or not claim.sizes or not set(claim.words) <= set(earlier.words):
+            kept.append(claim)
+            continue
+        earlier.sizes, earlier.anchor = claim.sizes, claim.start
+        earlier.attributes = list(dict.fromkeys((*earlier.attributes, *claim.attributes)))
+        earlier.references = earlier.references or claim.references
+    return kept
+
+
 def keep_to_own_organ(claims: Sequence[Claim], lexicon: Lexicon) -> None:
     """ "Hepatic steatosis, and a lesion of the right kidney": a list shares its place only with what can lie there."""
     for claim in claims:
