@@ -11,14 +11,24 @@ import numpy as np
 import numpy.typing as npt
 
 from radfind.errors import ImageError
+from radfind.imaging.detached import check_detached
 from radfind.imaging.dicom_pixels import MAX_IMAGE_BYTES
 from radfind.imaging.photometric import INT16
 from radfind.imaging.sources import SourceFile
 from radfind.imaging.stacking import flipped_k
 from radfind.volume import Geometry, Volume
 
-VOLUME_SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".hdr", ".img")
-PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
+# The one reader of ITK for each: left to choose, ITK asks all it has, and some of those follow links to other files.
+_VOLUME_READERS = {
+    ".nii": "NiftiImageIO", ".nii.gz": "NiftiImageIO", ".nrrd": "NrrdImageIO", ".nhdr": "NrrdImageIO",
+    ".mha": "MetaImageIO", ".mhd": "MetaImageIO", ".hdr": "NiftiImageIO", ".img": "NiftiImageIO",
+}  # fmt: skip
+_PICTURE_READERS = {
+    ".png": "PNGImageIO", ".jpg": "JPEGImageIO", ".jpeg": "JPEGImageIO", ".bmp": "BMPImageIO", ".tif": "TIFFImageIO",
+    ".tiff": "TIFFImageIO",
+}  # fmt: skip
+VOLUME_SUFFIXES = tuple(_VOLUME_READERS)
+PICTURE_SUFFIXES = tuple(_PICTURE_READERS)
 
 
 def suffix_of(path: Path) -> str:
@@ -35,11 +45,14 @@ def is_image_file(path: Path) -> bool:
 
 
 def read_image_file(source: SourceFile, modality: str | None) -> Volume:
-    """Raises ImageError when the file is damaged, too large, holds no 3-D image, or no finite value."""
+    """Raises ImageError when the file is damaged, too large, keeps its voxels elsewhere, or holds no finite value."""
     import SimpleITK as sitk
 
+    check_detached(source)
+    kind_of_file = suffix_of(source.path).replace(".seg.nrrd", ".nrrd")
     with _alone(source.path) as path:
         reader = sitk.ImageFileReader()
+        reader.SetImageIO((_VOLUME_READERS | _PICTURE_READERS)[kind_of_file])
         reader.SetFileName(str(path))
         try:
             reader.ReadImageInformation()

@@ -11,7 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from radfind.errors import ImageError, NotSupportedError
+from radfind.imaging.detached import check_detached
 from radfind.imaging.image_files import suffix_of
+from radfind.imaging.sources import SourceFile
 from radfind.language.concepts import Concept
 from radfind.results import Segment, Segmentation
 from radfind.volume import Geometry, Volume
@@ -40,6 +42,8 @@ def read_segmentation(path: str | Path, volume: Volume, *, names: Mapping[int, s
     dataset = read_object(file)
     if dataset is not None:
         return _from_dicom(dataset, volume, file)
+    if file.is_file():
+        check_detached(SourceFile(file, file))
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(file))
     try:
