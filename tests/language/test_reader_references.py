@@ -57,6 +57,12 @@ SERIES_FIRST = (
     "{s}号序列图像{i}",
     "（序列{s} 图像{i}）",
     "se{s}, im{i}",
+    "series {s}/{i}",
+    "S{s} IM{i}",
+    "Se{s}Im{i}",
+    "SE{s}-IM{i}",
+    "series {s} img. no. {i}",
+    "{s}序列{i}层",
 )
 IMAGE_FIRST = (
     "image {i} of series {s}",
@@ -86,6 +92,11 @@ IMAGE_ONLY = (
     "第{i}幅",
     "第{i}层面",
     "IMA {i}",
+    "slice {i}/310",
+    "第{i}/310层",
+    "层号{i}",
+    "section {i}",
+    "frame {i}",
 )
 DISTRACTORS = (
     "on 12.03.2021",
@@ -99,6 +110,8 @@ DISTRACTORS = (
     "in segment 4",
     "in segment 8 of the liver",
     "S6 segment",
+    "第3/4肋",
+    "64层螺旋CT",
     "at the level of T12",
     "L4-L5 disc",
     "tel. 555-0142",

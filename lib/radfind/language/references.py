@@ -14,9 +14,10 @@ from radfind.language.text import fold, span_of
 LONGEST_RANGE = 50
 
 _KEY = r"(?<![a-z0-9])"
-_MARK = r"\s*(?:\.|:|=|#|no\.?|nr\.?|number|numbers|号|第)?\s*[:#]?\s*"
+_MARK = r"\s*(?:\.?\s?(?:no\.?|nr\.?|numbers?)|\.|:|=|#|号|第)?\s*[:#]?\s*"
 _SERIES = rf"(?:{_KEY}(?:series|ser|se|sequence|seq|scan\ series)|序列|系列){_MARK}"
-_IMAGE = rf"(?:{_KEY}(?:images|image|imgs|img|ima|im|slices|slice|sl)|图像|影像|图|层面){_MARK}"
+_IMAGE_NAME = r"(?:images|image|imgs|img|ima|im|slices|slice|sl|sections|section|frames|frame)"
+_IMAGE = rf"(?:{_KEY}{_IMAGE_NAME}|图像|影像|图|层面|层号){_MARK}"
 # Not a size, a decimal, a date, a percentage, an age or a count of something.
 _ALONE = (
     r"(?![0-9])(?!\s?[.,/:-]\s?[0-9])"
@@ -37,12 +38,20 @@ _PATTERNS = tuple(
     for pattern in (
         # series/image 3/42 · se/im: 3-42
         rf"{_KEY}(?:series|ser|se)\.?\s?/\s?(?:image|img|ima|im)s?{_MARK}(?P<series>{_NUMBER})\s?[/-]\s?(?P<one>{_NUMBER}){_LAST}",
+        # series 3/42
+        rf"{_KEY}series\s(?P<series>{_NUMBER})\s?/\s?(?P<one>{_NUMBER}){_LAST}",
+        # slice 42/310 · 第42/310层: of so many
+        rf"{_KEY}slice{_MARK}(?P<one>{_NUMBER})\s?/\s?{_NUMBER}(?![0-9])",
+        rf"第\s?(?P<one>{_NUMBER})\s?/\s?{_NUMBER}\s?(?:层|幅|张)",
         # image 42 of series 3 · image 42 (series 3): first, or the next form would take "series 3 image 7" of a list
         rf"{_IMAGE}{_LIST}\s*(?:of|in|on|from|at|\()\s*(?:the\s)?\s*{_SERIES}(?P<series>{_NUMBER})(?![0-9])",
         # series 3 image 42 · se4/im120 · ser. 5, img. 66 · 序列3图像42 · 序列3第42层
         rf"{_SERIES}(?P<series>{_NUMBER})(?![0-9.]){_BETWEEN}(?:{_IMAGE}|section\s|第\s*){_LIST}\s*(?:层面?|幅|张)?",
+        # Se3Im42 · S3 IM42; not "segment S3, image 42"
+        rf"{_KEY}(?:(?:series|ser|se)\s?(?P<series>{_NUMBER})[\s,;/-]{{0,2}}|s\s?(?P<short>{_NUMBER})[\s/-]?)"
+        rf"{_IMAGE_NAME}{_MARK}(?P<one>{_NUMBER}){_LAST}",
         # 第3序列第42幅图像 · 3号序列图像42
-        rf"(?:第\s*)?(?P<series>{_NUMBER})\s*号?\s*(?:序列|系列)\s*,?\s*(?:的)?(?:第|{_IMAGE})\s*{_LIST}\s*(?:层面?"
+        rf"(?:第\s*)?(?P<series>{_NUMBER})\s*号?\s*(?:序列|系列)\s*,?\s*(?:的)?(?:第|{_IMAGE}|(?=[0-9]+\s?(?:层|幅|张)))\s*{_LIST}\s*(?:层面?"
         rf"|幅|张)?(?:图像)?",
         # image 42, series 3
         rf"{_IMAGE}{_LIST}\s*[,;/\[]?\s*{_SERIES}(?P<series>{_NUMBER})(?![0-9])",
@@ -79,7 +88,8 @@ def references_in(text: str, folded: str) -> tuple[ImageReference, ...]:
                 continue
             groups = match.groupdict()
             images = [int(groups["one"])] if groups.get("one") else _numbers(groups["list"])
-            series = int(groups["series"]) if groups.get("series") else None
+            written = groups.get("series") or groups.get("short")
+            series = int(written) if written else None
             span = span_of(text, start, stop)
             found = [ImageReference(image, series, span) for image in images if image > 0]
             if found:
