@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from radfind.engines.api import Context
 from radfind.engines.qwen3vl import memory, search
 from radfind.engines.qwen3vl.documents import Image, Seen
 from radfind.engines.qwen3vl.engine import QwenEngine
-from radfind.engines.qwen3vl.scorer import Scorer
+from radfind.engines.qwen3vl.scorer import Query, Scorer
 from radfind.engines.qwen3vl.vision_cache import VisionCache
 from radfind.errors import CancelledError, ImageError
 from radfind.prompts import TextPrompt
@@ -101,10 +102,10 @@ def test_batches_follow_the_free_memory(
 
 def test_half_as_many_after_memory_ran_out(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "free_bytes", lambda device: 1 << 40)
-    engine = QwenEngine(folder, explain=0)
+    engine = QwenEngine(folder, explain=0, coarse=False)
     batches = _batches(engine, monkeypatch)
-    engine.rank(_volume(40), TEXT, context=Context(), top_k=1)
-    assert batches[0] == memory.MOST == 32 or max(batches) <= 20  # a long series is searched coarsely on the CPU
+    engine.rank(_volume(40), TEXT, context=Context())
+    assert batches == [32, 8]
     assert engine.shrink() == "ran with batches of 16 slices: memory was not enough for more"
     assert engine.cache.size == 0
 
@@ -118,7 +119,7 @@ def test_the_estimate_covers_what_the_model_keeps_and_grows_with_it(folder: Path
     assert memory.bytes_per_token(scorer.model.config, 4) > kept + features
     assert memory.bytes_per_token(scorer.model.config, 2) < memory.bytes_per_token(scorer.model.config, 4)
     sizes = [memory.batch_size(scorer.model.config, 400, 4, free << 20) for free in (1, 10, 100, 1000)]
-    assert sizes == sorted(sizes) and sizes[0] < sizes[1]
+    assert sizes == sorted(sizes) and sizes[0] < sizes[-1] < memory.MOST
     assert memory.free_bytes("cpu") > 1 << 20
 
 
@@ -126,10 +127,13 @@ def _batches(engine: QwenEngine, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Grows by the number of documents each time the engine scores some."""
     scorer = engine._load(Context())
     made: list[int] = []
-    score = scorer.score
-    monkeypatch.setattr(
-        scorer, "score", lambda query, documents: made.append(len(documents)) or score(query, documents)
-    )
+    real = scorer.score
+
+    def score(query: Query, documents: Sequence[Sequence[Seen | str]]) -> np.ndarray:
+        made.append(len(documents))
+        return real(query, documents)
+
+    monkeypatch.setattr(scorer, "score", score)
     return made
 
 
@@ -258,4 +262,5 @@ def test_heat_lies_in_the_planted_patch_and_moves_with_it(folder: Path) -> None:
     for row, column in ((0, 0), (1, 2), (3, 3), (2, 0)):
         heat = scorer.explain(query, Image(picture(row, column)))
         inside = heat[2 * row : 2 * row + 2, 2 * column : 2 * column + 2].sum()
+        print(f"heat inside the square: {inside:.2f} (by chance 0.06)")
         assert inside > 0.5, (row, column, heat.round(2))
