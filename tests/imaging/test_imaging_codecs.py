@@ -10,10 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import pydicom
 import pytest
 import SimpleITK as sitk
 from dicom_writer import image, save
 from PIL import Image
+from pydicom.encaps import generate_pixel_data_frame
 from pydicom.uid import (
     JPEG2000Lossless,
     JPEGBaseline8Bit,
@@ -23,7 +25,7 @@ from pydicom.uid import (
 )
 
 from radfind.errors import ImageError
-from radfind.imaging import load
+from radfind.imaging import dicom_pixels, load
 
 
 def noisy(dtype: str = "int16", *, color: bool = False) -> npt.NDArray:
@@ -149,6 +151,40 @@ def test_palette_color(tmp_path: Path) -> None:
         setattr(dataset, f"{color}PaletteColorLookupTableData", np.roll(entries, n).tobytes())
     volume = load(save(dataset, tmp_path / "a.dcm"))
     assert volume.array[0, 0, 1].tolist() == [255, 0, 64]
+
+
+def compressed_series(folder: Path, count: int) -> npt.NDArray:
+    """`count` slices of JPEG lossless by GDCM, each unlike the others; their values."""
+    folder.mkdir()
+    values = np.stack([np.roll(noisy(), 3 * k, axis=1) + np.int16(k) for k in range(count)])
+    for k, stored in enumerate(values):
+        dataset = pydicom.dcmread(with_gdcm(stored, folder / "one", "JPEG"))
+        (coded,) = generate_pixel_data_frame(dataset.PixelData, 1)
+        made = image(stored, position=(0, 0, k), syntax=JPEGLosslessSV1, coded=coded, RescaleSlope=1 + k % 2)
+        save(made, folder / f"{k:03d}.dcm")
+    (folder / "one").unlink()
+    return values * (1 + np.arange(count) % 2)[:, None, None]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_slices_decoded_together_keep_their_own_values(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
+) -> None:
+    monkeypatch.setattr(dicom_pixels, "WORKERS", workers)
+    values = compressed_series(tmp_path / "s", 21)
+    assert np.array_equal(load(tmp_path / "s").array, values)
+
+
+def test_the_damaged_one_of_many_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dicom_pixels, "WORKERS", 1)
+    compressed_series(tmp_path / "s", 12)
+    file = tmp_path / "s" / "007.dcm"
+    damaged = bytearray(file.read_bytes())
+    start = damaged.index(b"\xff\xc4")  # the Huffman table
+    damaged[start + 4 : start + 20] = b"\xff" * 16
+    file.write_bytes(damaged)
+    with pytest.raises(ImageError, match=r"007\.dcm"):
+        load(tmp_path / "s")
 
 
 def test_stream_of_another_size_than_its_header_is_refused(tmp_path: Path) -> None:

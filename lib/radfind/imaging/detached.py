@@ -38,14 +38,14 @@ def check_detached(source: SourceFile) -> None:
         for match in _NRRD_FIELD.finditer(text):
             named += _listed(text, match.end()) if match[1].startswith(b"LIST") else [match[1]]
     elif suffix in (".mha", ".mhd") and source.path.stat().st_size:
-        with source.path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as text:
-            at = text.find(_META_FIELD)
+        with source.path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as whole:
+            at = whole.find(_META_FIELD)
             while at >= 0:
                 start = at + len(_META_FIELD)
-                value = text[start : start + 4096].lstrip(b" \t=:").splitlines()[:1]
+                value = whole[start : start + 4096].lstrip(b" \t=:").splitlines()[:1]
                 name = value[0].strip() if value else b""
-                named += _listed(text[:], start) if name.startswith(b"LIST") else [name] if name != b"LOCAL" else []
-                at = text.find(_META_FIELD, start)
+                named += _listed(whole[:], start) if name.startswith(b"LIST") else [name] if name != b"LOCAL" else []
+                at = whole.find(_META_FIELD, start)
     for name in named:
         _check_name(os.fsdecode(name.strip()), source)
 
