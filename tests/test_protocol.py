@@ -15,6 +15,7 @@ from radfind.language.concepts import Concept
 from radfind.prompts import BoxPrompt, ExemplarPrompt, MaskPrompt, PointPrompt, ScribblePrompt
 from radfind.protocol import (
     WireExample,
+    WireHeat,
     WireMask,
     prompts_from_wire,
     ranking_to_wire,
@@ -53,6 +54,27 @@ def test_broken_masks_are_refused(change: dict[str, object]) -> None:
     wire = WireMask.model_validate({**WireMask.pack(mask).model_dump(), **change})
     with pytest.raises(PromptError):
         wire.unpack(SHAPE)
+
+
+@given(arrays(np.float32, st.tuples(*[st.integers(1, 9)] * 2), elements=st.floats(0, 1, width=32)))
+@settings(deadline=None)
+def test_heat_maps_survive_the_trip(heat: np.ndarray) -> None:
+    heat = heat / max(float(heat.sum()), 1e-30)
+    back = WireHeat.model_validate_json(WireHeat.pack(heat).model_dump_json()).unpack()
+    assert back.shape == heat.shape
+    if heat.any():
+        assert back.sum() == pytest.approx(1, abs=1e-5)
+        # Half a level of 255 for the cell itself, and for each cell in the sum that brings it back to 1.
+        np.testing.assert_allclose(back, heat, atol=float(heat.max()) * (1 + heat.size) / 2 / 255 + 1e-6)
+    else:
+        assert not back.any()
+
+
+@pytest.mark.parametrize("change", [{"shape": (3, 2)}, {"levels": "not base64!"}, {"levels": ""}])
+def test_broken_heat_maps_are_refused(change: dict[str, object]) -> None:
+    wire = WireHeat.model_validate({**WireHeat.pack(np.full((2, 2), 0.25, np.float32)).model_dump(), **change})
+    with pytest.raises(PromptError):
+        wire.unpack()
 
 
 def test_a_deflate_bomb_is_not_inflated() -> None:
@@ -138,8 +160,9 @@ def test_results_survive_the_trip() -> None:
     mask = np.zeros(SHAPE, bool)
     mask[1:3, 1:3, 1:3] = True
     evidence = Evidence(
-        "seen", finding.span, finding.concept, mask, (1, 2), (1.5, 1.5, 1.5), {"longest_diameter_mm": 12.0}
-    )
+        "seen", finding.span, finding.concept, mask, (1, 2), (1.5, 1.5, 1.5), {"longest_diameter_mm": 12.0},
+        heat=np.array([[0.0, 0.25], [0.75, 0.0]], np.float32),
+    )  # fmt: skip
     ranking = Ranking(
         slices=(RankedSlice(1, 2, 0.75, "1.2.3", (1.0, 2.0, 3.0), (evidence,)),),
         scores=np.array([0, 0, 0.75, 0, 0]),
@@ -154,10 +177,11 @@ def test_results_survive_the_trip() -> None:
     assert back.slices[0].sop_instance_uid == "1.2.3"
     np.testing.assert_array_equal(back.slices[0].evidence[0].mask, mask)
     assert back.slices[0].evidence[0].values == evidence.values
+    np.testing.assert_allclose(back.slices[0].evidence[0].heat, evidence.heat, atol=1 / 255)
     verdict = Verdict(finding.sentence, "no", 0.9, "because", "wrong_side", finding, (evidence,), "builtin")
     (again,) = verdicts_from_wire(json.loads(json.dumps(verdicts_to_wire((verdict,)))), SHAPE)
     assert (again.answer, again.code, again.finding) == ("no", "wrong_side", finding)
-    assert again.evidence[0].mask is None
+    assert again.evidence[0].mask is None and again.evidence[0].heat is None
 
 
 def test_segments_are_numbered_and_measured() -> None:

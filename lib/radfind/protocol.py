@@ -87,6 +87,37 @@ class WireMask(Wire):
         return full
 
 
+class WireHeat(Wire):
+    """Where on a slice a vision model's answer comes from: `shape` (rows, columns) of a grid laid evenly over the
+    slice, `levels` = base64(zlib(one byte a cell, row by row)), 255 at the warmest cell."""
+
+    shape: tuple[Annotated[int, Field(ge=1, le=4096)], Annotated[int, Field(ge=1, le=4096)]]
+    levels: str
+
+    @classmethod
+    def pack(cls, heat: npt.NDArray[np.float32]) -> WireHeat:
+        warmest = float(heat.max()) or 1.0
+        levels = np.rint(heat / warmest * 255).astype(np.uint8)
+        rows, columns = heat.shape
+        return cls(shape=(rows, columns), levels=base64.b64encode(zlib.compress(levels.tobytes())).decode("ascii"))
+
+    def unpack(self) -> npt.NDArray[np.float32]:
+        """Non-negative, sum 1 (or all 0).
+
+        Raises:
+            PromptError: the levels do not fill the grid.
+        """
+        count = self.shape[0] * self.shape[1]
+        try:
+            raw = zlib.decompressobj().decompress(base64.b64decode(self.levels, validate=True), count + 1)
+        except (ValueError, zlib.error) as error:
+            raise PromptError("The heat map is not base64 of deflated data.") from error
+        if len(raw) != count:
+            raise PromptError(f"The heat map should unpack to {count} bytes but does not.")
+        heat = np.frombuffer(raw, np.uint8).reshape(self.shape).astype(np.float32)
+        return np.asarray(heat / max(float(heat.sum()), 1.0), np.float32)
+
+
 # --- prompts -----------------------------------------------------------------------------------------------
 
 
@@ -302,6 +333,8 @@ def evidence_to_wire(evidence: Evidence, *, masks: bool = False) -> dict[str, An
     }
     if masks and evidence.mask is not None:
         wire["mask"] = WireMask.pack(evidence.mask).model_dump()
+    if masks and evidence.heat is not None:
+        wire["heat"] = WireHeat.pack(evidence.heat).model_dump()
     return wire
 
 

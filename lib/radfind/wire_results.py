@@ -14,7 +14,7 @@ import numpy.typing as npt
 from radfind.language.concepts import Concept
 from radfind.language.findings import Finding, ImageReference, Place, Span
 from radfind.language.lexicon import Lexicon, default_lexicon
-from radfind.protocol import WireMask
+from radfind.protocol import WireHeat, WireMask
 from radfind.results import Evidence, RankedSlice, Ranking, Segment, Segmentation, Verdict
 from radfind.volume import Geometry
 
@@ -98,6 +98,7 @@ def evidence_from_wire(data: Mapping[str, Any], shape: tuple[int, int, int]) -> 
         slices=(int(data["slices"][0]), int(data["slices"][1])) if data["slices"] else None,
         center_kji=_triple(data["center_kji"]),
         values=dict(data["values"]),
+        heat=WireHeat.model_validate(data["heat"]).unpack() if data.get("heat") else None,
     )
 
 

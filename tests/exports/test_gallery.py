@@ -162,6 +162,23 @@ def test_dicom_names_and_dates_are_made_readable(tmp_path: Path) -> None:
     assert "Doe Jane" in html and "2024-03-09" in html
 
 
+def test_a_heat_map_is_laid_over_its_slice_with_the_words_it_belongs_to(tmp_path: Path) -> None:
+    """A vision model's verdict has no mask; the slice it looked at is shown all the same."""
+    s = sample()
+    words = Span(0, 6, s.text[:6])
+    heat = np.zeros((4, 4), np.float32)
+    heat[1, 2] = 1
+    looked = Evidence("looked", words, slices=(2, 2), values={"score": 0.8}, heat=heat)
+    path = tmp_path / "heat.html"
+    write_gallery(
+        path, s.phantom.volume, s.text, [Verdict(words, "yes", 0.8, "as asked", "supported", None, (looked,))]
+    )
+    html = path.read_text(encoding="utf-8")
+    (image,) = re.findall(r'<image class="mask heat" href="data:image/png;base64,([^"]+)"', html)
+    assert Image.open(io.BytesIO(base64.b64decode(image))).mode == "RGBA"
+    assert f"slice 2, warm where the score for &#39;{words.text.strip()}&#39; comes from" in html
+
+
 def test_a_contradicted_statement_shows_what_was_found_not_what_was_ranked_elsewhere() -> None:
     """Ranked for the words on slice 2, but the verdict rests on slices 5 to 7: those are shown."""
     mask = np.zeros((10, 4, 4), bool)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import itertools
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from radfind.exports.slice_view import body_box, close_up, layout, letter_of, picture
 from radfind.volume import Geometry, Volume
@@ -78,6 +81,24 @@ def test_outline_surrounds_the_mask_and_not_more() -> None:
     numbers = np.array([pair.split() for pair in shown.paths.strip("MZ").split(" L")], float)
     assert np.allclose(numbers.min(axis=0), [60, 40], atol=2) and np.allclose(numbers.max(axis=0), [90, 80], atol=4)
     assert picture(volume, 0, window="lung", mask=~mask & False, width=120).paths == ""
+
+
+@pytest.mark.parametrize("axes", ["LPS", "RPS", "LAS", "PLS"])
+def test_heat_lies_where_the_slice_has_it(axes: str) -> None:
+    """A warm cell and a bright voxel block at the same place stay together, however the slice is turned."""
+    geometry = grid(axes, (1, 64, 64))
+    array = np.full((1, 64, 64), -1000, np.float32)
+    array[0, 8:16, 40:48] = 400
+    heat = np.zeros((8, 8), np.float32)
+    heat[1, 5] = 1
+    shown = picture(Volume(array, geometry, "CT"), 0, window="lung", heat=heat, width=128)
+    bright, warm = (
+        np.asarray(Image.open(io.BytesIO(base64.b64decode(uri.split(",")[1]))).convert(mode))[..., channel]
+        for uri, mode, channel in ((shown.uri, "RGB", 0), (shown.heat, "RGBA", 3))
+    )
+    centres = [np.array(np.nonzero(part > part.max() / 2)).mean(axis=1) for part in (bright, warm)]
+    np.testing.assert_allclose(*centres, atol=2)
+    assert picture(Volume(array, geometry, "CT"), 0, window="lung", heat=0 * heat).heat == ""
 
 
 def test_boxes_stay_on_the_image() -> None:

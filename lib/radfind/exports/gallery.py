@@ -221,7 +221,8 @@ def _slices(
     if found:
         return found[:_PER_FINDING]
     if mask is None or not mask.any():
-        return []
+        looked = [e for e in verdict.evidence if e.heat is not None and e.slices is not None]
+        return [RankedSlice(1, e.slices[0], e.values.get("score", verdict.confidence)) for e in looked[:1] if e.slices]
     # No ranking: spread over the mask by its area.
     area = mask.sum(axis=(1, 2))
     used = np.flatnonzero(area)
@@ -254,11 +255,17 @@ def _card(
 
     def thumbnail(item: RankedSlice, width: int, box: Box = crop) -> Thumbnail:
         shown = mask if mask is not None else _union(item.evidence)
-        view = picture(volume, item.index, window=window, mask=shown, crop=box, width=width)
+        warm = _heat((*item.evidence, *verdict.evidence), item.index)
+        heat = warm.heat if warm else None
+        view = picture(volume, item.index, window=window, mask=shown, heat=heat, crop=box, width=width)
         position = volume.geometry.to_lps((item.index, 0, 0))
         axis = {"L": 0, "R": 0, "P": 1, "A": 1, "S": 2, "I": 2}[volume.geometry.orientation[2]]
         place = f"slice {item.index} · {'LPS'[axis]} {position[axis]:+.1f} mm"
         alt = f"{title}, slice {item.index}" + (", evidence outlined" if view.paths else "")
+        if warm is not None:
+            words = warm.span.text.strip() if warm.span else title
+            alt += f", warm where the score for '{words}' comes from"
+            place += f" · warm: \u201c{words}\u201d"
         return Thumbnail(view, place, alt, float(item.score), item.rank)
 
     key = detail = None
@@ -297,6 +304,11 @@ def _card(
 def _union(evidence: Sequence[Evidence]) -> npt.NDArray[np.bool_] | None:
     masks = [e.mask for e in evidence if e.mask is not None]
     return np.logical_or.reduce(masks) if masks else None
+
+
+def _heat(evidence: Sequence[Evidence], k: int) -> Evidence | None:
+    """The evidence with a heat map of slice k."""
+    return next((e for e in evidence if e.heat is not None and e.slices == (k, k)), None)
 
 
 def _compare(finding: Finding | None, verdict: Verdict) -> tuple[tuple[str, str, str], ...]:

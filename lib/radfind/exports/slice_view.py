@@ -11,6 +11,7 @@ import numpy.typing as npt
 from PIL import Image
 from scipy import ndimage
 from skimage.measure import approximate_polygon, find_contours
+from skimage.transform import resize
 
 from radfind.imaging.windows import window_for
 from radfind.volume import Geometry, Volume
@@ -105,6 +106,7 @@ class Picture:
         paths: SVG path data of the outline of the evidence mask, empty when there is none on this slice.
         letters: as in `Layout`.
         scale_mm, scale_px: length of the scale bar.
+        heat: a see-through image to lay over it as a data URI (PNG), empty when there is none.
     """
 
     uri: str
@@ -114,6 +116,7 @@ class Picture:
     letters: tuple[str, str, str, str] | None
     scale_mm: int
     scale_px: float
+    heat: str = ""
 
 
 def picture(
@@ -122,10 +125,11 @@ def picture(
     *,
     window: str | None,
     mask: npt.NDArray[np.bool_] | None = None,
+    heat: npt.NDArray[np.float32] | None = None,
     crop: Box | None = None,
     width: int = 300,
 ) -> Picture:
-    """Slice k with the outline of `mask` (k, j, i), cropped, `width` pixels wide.
+    """Slice k with the outline of `mask` (k, j, i) and with `heat` (see `Evidence`) over it, cropped, `width` wide.
 
     `window` names the display preset (CT only; other modalities are shown by their own spread of values).
     """
@@ -145,13 +149,27 @@ def picture(
         paths = _outline(outline, width / part.shape[1], height / part.shape[0])
     extent = part.shape[1] * column_mm
     scale = max((mm for mm in (1, 2, 5, 10, 20, 50, 100) if mm < 0.3 * extent), default=1)
-    return Picture(_jpeg(image), width, height, paths, view.letters, scale, scale / extent * width)
+    glow = ""
+    if heat is not None and heat.any():
+        laid = view.apply(resize(heat, plane.shape[:2], order=1))[crop.top : crop.bottom, crop.left : crop.right]
+        glow = _glow(laid / heat.max(), width, height)
+    return Picture(_jpeg(image), width, height, paths, view.letters, scale, scale / extent * width, glow)
 
 
 def _jpeg(image: Image.Image) -> str:
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=86, optimize=True)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+def _glow(heat: npt.NDArray[np.float64], width: int, height: int) -> str:
+    """Warm colour, more of it where `heat` (0..1) is higher; nothing where it is below a tenth."""
+    alpha = Image.fromarray((np.where(heat < 0.1, 0, heat) * 150).astype(np.uint8))
+    layer = Image.new("RGBA", (width, height), (255, 120, 0, 0))
+    layer.putalpha(alpha.resize((width, height), Image.Resampling.BILINEAR))
+    buffer = io.BytesIO()
+    layer.save(buffer, "PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
 def _outline(mask: npt.NDArray[np.bool_], per_column: float, per_row: float) -> str:
