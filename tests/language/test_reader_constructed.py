@@ -10,4 +10,6 @@ import pytest
 @pytest.mark.parametrize("what", constructed_scores.WHAT)
 def test_made_up_sentences_are_read_as_labelled(name: str, what: str) -> None:
     score = constructed_scores.score(name)[what]
+    if not score.hits and not score.errors:
+        pytest.skip("none in these sentences")
     assert min(score.precision, score.recall) >= 0.95, score.errors

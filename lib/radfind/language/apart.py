@@ -73,7 +73,9 @@ def lesions(claim: Claim, folded: str) -> list[tuple[list[PlaceWord], list[Size]
     if len(exact) > 1 and exact[-1].stop <= start and claim.presence != "absent":
         # "in the right lobe 5 mm and in the left lobe 7 mm nodules"
         edges = [0, *(size.stop for size in exact)]
-        fronted = [[w for w in claim.words if a <= w.start < size.start] for a, size in zip(edges, exact, strict=False)]
+        fronted = [
+            [w for w in claim.before if a <= w.start < size.start] for a, size in zip(edges, exact, strict=False)
+        ]
         return [(group, [size]) for group, size in zip(fronted, exact, strict=True)] if all(fronted) else whole
     close = start - 60  # "4.5 cm thick effusion on the right and 4 cm on the left"
     behind = [size for size in exact if size.start >= close]

@@ -39,6 +39,7 @@ class Claim:
     multiple: bool = False
     references: list[ImageReference] = dataclasses.field(default_factory=list)
     past: bool = False
+    before: list[PlaceWord] = dataclasses.field(default_factory=list)  # all place words between it and what it follows
     anchor: int | None = None  # where the finding whose sizes these are is named, if they were taken over
 
     @property
@@ -54,7 +55,9 @@ _LINK = (
 )
 _BREAK = re.compile(_LINK + r"|\b(?:and|or)\b|[,;:(]|见|示|有|呈|、|及|和|与|伴|位于|于")
 _CLAUSE_BREAK = re.compile(_LINK + r"|[,;:(]|见|示|有|呈|伴|位于")
-_VERB_OR_LINK = re.compile(_LINK.replace("|,|", "|") + r"|\b(?:but|however|no|without)\b|见|示|呈|位于|但|而|无")
+_VERB_OR_LINK = re.compile(
+    _LINK.replace("|,|", "|") + r"|\b(?:but|however|no|without|measured?s?)\b|见|示|呈|位于|但|而|无"
+)
 _OF_SIZE = re.compile(r"\b(?:of|measuring|with a diameter of)\s(?:about |approximately )?[0-9][0-9.,x\s]*(?:mm|cm)\b")
 _WITH = re.compile(
     r"\b(?:with|accompanied by|containing|including|showing|associated|and its|within it)\b|伴|内见|其内|内可见|并"
@@ -127,11 +130,32 @@ def attach_places(
             for claim in inside:
                 if goes_on or claim.presence == "uncertain":
                     claim.words = list(previous.words)
+        if not chinese:
+            _take_lobed_organ(folded, clause, inside, [w for w in words if w.start < clause.start], fits)
         waiting = [] if chinese else waiting
         if first.words or not chinese:
             previous = inside[-1]
         elif previous is None:
             previous = first
+
+
+_LOBE_ALONE = re.compile(r"\b(?:left|right|both|each|either)\s(?:of the )?lobes?\b")
+
+
+def _take_lobed_organ(
+    folded: str,
+    clause: Piece,
+    claims: Sequence[Claim],
+    earlier: Sequence[PlaceWord],
+    fits: Callable[[Concept, PlaceWord], bool],
+) -> None:
+    """ "The thyroid is enlarged, and a nodule is seen in the left lobe": the lobe of the organ named before."""
+    if not _LOBE_ALONE.search(folded, clause.start, clause.stop):
+        return
+    for claim in claims:
+        fitting = [word for word in earlier if word.concept is not None and fits(claim.concept, word)]
+        if fitting and all(word.concept is None for word in claim.words):
+            claim.words = [fitting[-1], *claim.words]
 
 
 _NORMAL_PART = re.compile(
@@ -182,6 +206,7 @@ def _attach_in_clause(
         else:
             slots[sum(claim.start <= word.start for claim in claims)].append(word)
     for index, claim in enumerate(claims):
+        claim.before = slots[index]
         run, rest = _modifiers(folded, slots[index], claim.start, first=index == 0)
         own[index] = run + own[index]
         if index == 0 and rest and not _STATIONS.search(folded[clause.start : claim.start]):

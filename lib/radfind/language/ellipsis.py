@@ -42,7 +42,17 @@ _GENERAL: tuple[tuple[str, str], ...] = (
     ("stenosis", r"narrowed|narrowing|stenotic|狭窄|变窄"),
 )
 # Size words that name a finding only together with an organ: "lymph nodes are not enlarged", "心影增大".
-_ENLARGED = r"enlarged|enlargement|increased in size|increase in size|肿大|增大"
+_ENLARGED = (
+    r"enlarged|enlargement|increased in (?:size|dimensions?|volume)|increase in (?:the )?(?:size|dimensions?|volume)"
+    r"|肿大|增大"
+)
+# "The size of the heart has increased", "its diameter is 32 mm and increased"
+_GROWN = (
+    r"(?:(?:is|are|was|were|has|have|had|been)\s){0,2}(?:[a-z]+ly\s)?increased(?=\s*(?:[.,;)]|\Z|and\b|to\b|with\b))"
+)
+_MEASURE_OF = re.compile(
+    r"\b(?:(?P<width>diameters?|calib[a-z]+|widths?)|sizes?|dimensions?|volumes?)(?:\s[^.;,]{0,60})?\s(?:and\s)?\Z"
+)
 _PATHOLOGICAL = (
     r"(?:abnormal|patholog(?:ical|ic)(?:ly)?)"
     r"(?: (?:in )?(?:patholog(?:ical|ic) )*(?:sized?|dimensions?|enlarged|appearance|and|or|configured))*|病理性"
@@ -53,6 +63,7 @@ _CHANGE = re.compile(
         + [
             f"(?P<enlarged>(?<![a-z])(?:{_ENLARGED})(?![a-z]))",
             f"(?P<pathological>(?<![a-z])(?:{_PATHOLOGICAL})(?![a-z]))",
+            f"(?P<grown>(?<![a-z])(?:{_GROWN}))",
         ]
     )
 )
@@ -113,13 +124,16 @@ def mentions(folded: str, sentence: Piece, matches: Sequence[Match], lexicon: Le
 _NORMAL_NODE_MM = 10.0
 
 
-def measured_nodes(matches: Sequence[Match], sizes: Sequence[Size], lexicon: Lexicon) -> list[Mention]:
+def measured_nodes(
+    matches: Sequence[Match], sizes: Sequence[Size], lexicon: Lexicon, named: Sequence[Mention] = ()
+) -> list[Mention]:
     """Lymph nodes that only their size tells to be enlarged: "lymph nodes, the largest 17 mm".
 
     Arguments:
-        matches: the lexicon's matches in a sentence that names no finding.
+        matches: the lexicon's matches in a sentence.
         sizes: its sizes.
         lexicon: where the matches come from.
+        named: the findings it names; with any, a size must follow the nodes more closely than them.
     """
     enlarged = [
         size
@@ -128,11 +142,25 @@ def measured_nodes(matches: Sequence[Match], sizes: Sequence[Size], lexicon: Lex
         and (min(size.mm) >= _NORMAL_NODE_MM if size.mm else size.range_mm and size.range_mm[1] > _NORMAL_NODE_MM)
     ]
     nodes = [m for m in matches if m.concept.kind == "anatomy" and lexicon.is_a(m.concept, "lymph_node")]
+    if named:
+        nodes = [n for n in nodes if any(_follows_nodes(n, size, named, lexicon) for size in enlarged)]
     if not enlarged or not nodes:
         return []
-    node = nodes[0]
-    concept = _enlarged_name(node.concept, lexicon) or lexicon.get("lymphadenopathy")
-    return [Mention(concept, node.span.start, node.span.stop)]
+    return [
+        Mention(
+            _enlarged_name(node.concept, lexicon) or lexicon.get("lymphadenopathy"), node.span.start, node.span.stop
+        )
+        for node in (nodes if named else nodes[:1])
+    ]
+
+
+def _follows_nodes(node: Match, size: Size, named: Sequence[Mention], lexicon: Lexicon) -> bool:
+    for mention in named:
+        beyond = 25 if lexicon.is_a(mention.concept, "lymphadenopathy") else 0
+        if mention.start <= node.span.start < mention.stop + beyond:
+            return False  # part of a name, or of "enlarged subcarinal node"
+    between = any(node.span.stop <= mention.start < size.start for mention in named)
+    return 0 <= size.start - node.span.stop < 60 and not between
 
 
 def _only_likens(folded: str, mention: Mention, named: Sequence[Mention]) -> bool:
@@ -300,12 +328,18 @@ def _spread(
         if any(m.start < change.end() and change.start() < m.stop for m in result):
             continue
         kind = change.lastgroup or ""
-        if kind.startswith("general"):
-            concept: Concept | None = lexicon.get(_GENERAL[int(kind.removeprefix("general"))][0])
+        measure = _MEASURE_OF.search(folded, max(sentence.start, change.start() - 100), change.start())
+        if kind == "grown" and (measure is None or any(measure.start() <= m.start < change.start() for m in result)):
+            continue  # what has grown is a finding, not an organ
+        wide = kind == "grown" and measure is not None and measure["width"]
+        if kind.startswith("general") or wide:
+            concept: Concept | None = lexicon.get(
+                "dilatation" if wide else _GENERAL[int(kind.removeprefix("general"))][0]
+            )
             fitting = any(
                 lexicon.specialise(lexicon.get("dilatation"), organ.concept).id != "dilatation" for organ in organs
             )
-            if change.group().endswith("normal") and not fitting:
+            if (wide or change.group().endswith("normal")) and not fitting:
                 continue  # what is wider than normal must be something that can dilate
         else:
             concept = _enlarged(folded, change, organs, kind == "pathological", lexicon)

@@ -109,7 +109,7 @@ class _Reader:
         references = self._references_in(sentence)
         named = mentions(folded, sentence, matches, self.lexicon)
         sizes = find_sizes(folded, sentence.start, sentence.stop)
-        named = named or measured_nodes(matches, sizes, self.lexicon)
+        named = sorted([*named, *measured_nodes(matches, sizes, self.lexicon, named)], key=lambda m: (m.start, m.stop))
         attributes = find_attributes(folded, sentence.start, sentence.stop)
         organs = [match for match in matches if match.concept.kind == "anatomy"]
         words = find_place_words(folded, sentence.start, sentence.stop, organs, self.lexicon)

@@ -52,7 +52,7 @@ _PREDICATE = re.compile(
     r"|encountered|monitored|followed"
     r"|traced|visible|apparent|reported|evaluated|considered|normal|natural|open|patent|preserved"
     r"|intact|unremarkable|clear"
-    r"|measured|stable|dilated|ectatic|enlarged|widened|thickened)\b"
+    r"|measured|stable|dilated|ectatic|enlarged|widened|thickened|increased)\b"
     r"|\b(?:shows?|demonstrates?|reveals?|continues?|persists?|draws?)\b"
 )
 _JOINT = re.compile(r",\s*(?:and|but|while|whereas)?|;|\b(?:and|while|whereas|but)\b")
