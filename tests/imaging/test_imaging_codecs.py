@@ -220,6 +220,16 @@ def test_cut_compressed_frame(tmp_path: Path, syntax: str) -> None:
         load(path)
 
 
+def test_rle_that_unpacks_to_too_much_is_refused(tmp_path: Path) -> None:
+    """The decoder panics on it, which Python sees as no ordinary exception."""
+    stored = noisy()
+    coded = bytearray(rle_frame(stored))
+    coded[64] = 0x81  # 128 copies of one byte, where the first 128 bytes stood: the rest is read from a wrong place
+    path = save(image(stored, syntax=RLELossless, coded=bytes(coded)), tmp_path / "a.dcm")
+    with pytest.raises(ImageError, match=r"a\.dcm"):
+        load(path)
+
+
 _LOAD_ALL = """
 import pathlib, sys, time
 from radfind.errors import ImageError

@@ -49,7 +49,7 @@ def decode(data: bytes, layout: PixelLayout, instance: Instance) -> npt.NDArray:
     """
     _check_stream(data, layout, instance)
     wrapped = _wrap([data], layout, instance.syntax)
-    problem: Exception | None = None
+    problem: BaseException | None = None
     if by_gdcm(layout, instance.syntax):
         try:
             return _checked(_with_gdcm(wrapped)[0], layout, instance)
@@ -59,7 +59,9 @@ def decode(data: bytes, layout: PixelLayout, instance: Instance) -> npt.NDArray:
         return _checked(_with_pydicom(wrapped), layout, instance)
     except ImageError:
         raise
-    except Exception as error:  # each handler raises its own kinds
+    except BaseException as error:  # each handler raises its own kinds; a panic in Rust code (RLE) is no Exception
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
         problem = problem or error
     detail = (str(problem).strip().splitlines() or ["no detail"])[-1][:160]
     raise ImageError(

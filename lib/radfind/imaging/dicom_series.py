@@ -64,7 +64,7 @@ def group(instances: Sequence[Instance], where: Path) -> list[Series]:
     """Image series among the files, most slices first; reports, plans and segmentations are passed over.
 
     Raises:
-        ImageError: a multi-frame file is damaged.
+        ImageError: a multi-frame file is damaged, or a file ends within its header.
     """
     grouped: dict[str, list[Instance]] = {}
     for instance in instances:
@@ -77,6 +77,7 @@ def group(instances: Sequence[Instance], where: Path) -> list[Series]:
                 locate(member)  # a header that promises a million frames is caught before they are listed
         first = next((m for m in members if m.pixel_offset is not None), None)
         if first is None:
+            _refuse_cut_headers(members)
             continue
         info = SeriesInfo(
             uid=uid,
@@ -89,6 +90,15 @@ def group(instances: Sequence[Instance], where: Path) -> list[Series]:
         result.append((info, members))
     result.sort(key=lambda pair: -pair[0].count)
     return [Series(info, tuple(f for m in members for f in frames_of(m)), where) for info, members in result]
+
+
+def _refuse_cut_headers(members: Sequence[Instance]) -> None:
+    """Every object names its series, those without pixels too (PS3.3 A.1.4): one that does not ends before that."""
+    for member in members:
+        if member.text("SOPInstanceUID") and not member.text("SeriesInstanceUID"):
+            raise ImageError(
+                f"'{member.source.shown}' is cut short: it ends within its header. Copy or export the series again."
+            )
 
 
 def choose(found: Sequence[Series], wanted: str | None, instances: Sequence[Instance], where: Path) -> Series:
