@@ -14,8 +14,10 @@ from scipy import ndimage
 
 import radfind
 from radfind.engines.api import Context
+from radfind.engines.builtin.by_example.appearance import settled
 from radfind.engines.builtin.by_example.examples import ByExample
 from radfind.engines.builtin.by_example.grids import best_shift, dependence
+from radfind.engines.builtin.by_example.registration import installed
 from radfind.errors import PromptError
 from radfind.prompts import ExemplarPrompt
 from radfind.results import Segmentation
@@ -59,6 +61,29 @@ def test_wrong_examples_are_named() -> None:
         bring(volume, ExemplarPrompt(volume, np.ones((2, 2, 2), bool), "liver"))
 
 
+def ball(shape: tuple[int, int, int], centre: tuple[float, float, float], radius: float) -> np.ndarray:
+    grid = np.meshgrid(*[np.arange(n) for n in shape], indexing="ij")
+    return sum((g - c) ** 2 for g, c in zip(grid, centre, strict=True)) < radius**2
+
+
+@pytest.mark.parametrize("level", [-0.6, 0.6])
+def test_densities_settle_a_structure_brought_to_the_wrong_place(level: float) -> None:
+    shape, spacing = (24, 40, 40), (3.0, 3.0, 3.0)
+    truth = ball(shape, (12, 20, 22), 8)
+    values = np.random.default_rng(5).normal(0, 0.2, shape).astype(np.float32) + np.float32(level) * truth
+    brought = ndimage.gaussian_filter(ball(shape, (13, 22, 18), 9).astype(np.float32), 1.0)
+    before, after = dice(brought > 0.5, truth), dice(settled(values, brought, spacing) > 0.5, truth)
+    assert before < 0.75
+    assert after > 0.93
+
+
+def test_densities_that_say_nothing_leave_a_structure_where_it_was_brought() -> None:
+    shape = (24, 40, 40)
+    values = np.random.default_rng(6).normal(0, 0.2, shape).astype(np.float32)
+    brought = ball(shape, (12, 20, 22), 8)
+    assert dice(settled(values, brought.astype(np.float32), (3.0, 3.0, 3.0)) > 0.5, brought) > 0.9
+
+
 def labelled(folder: Path, image: str) -> tuple[Volume, np.ndarray, dict[str, int]]:
     names = {name: int(value) for value, name in json.loads((folder / "labels.json").read_text()).items()}
     return radfind.load(folder / image), radfind.load(folder / "labels.nii.gz").array, names
@@ -88,8 +113,21 @@ def test_organs_on_a_deformed_copy(shared_data: Callable[[str], Path]) -> None:
     assert np.mean(list(scores.values())) >= 0.9, scores
 
 
-def test_a_scan_without_the_structure_is_no_match(shared_data: Callable[[str], Path]) -> None:
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_liver_of_another_patient_and_modality(shared_data: Callable[[str], Path]) -> None:
     pytest.importorskip("itk", reason="the examples extra is not installed")
+    source, labels, names = labelled(shared_data("abdomen-ct"), "ct.nii.gz")
+    target, truth, theirs = labelled(shared_data("abdomen-mr"), "mr.nii.gz")
+    found = bring(target, ExemplarPrompt(source, labels == names["liver"], "liver"))
+    (segment,) = found.segments
+    assert dice(segment.mask, truth == theirs["liver"]) >= 0.75
+    assert segment.evidence[0].values["likeness"] < 0.5  # said, not hidden
+
+
+def test_a_scan_without_the_structure_is_no_match(shared_data: Callable[[str], Path]) -> None:
+    if not installed():
+        pytest.skip("the examples extra is not installed")
     volume, labels, names = labelled(shared_data("abdomen-ct"), "ct.nii.gz")
     bladder = labels == names["urinary_bladder"]
     cut = labels.shape[0] // 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.metadata
 import tempfile
 from functools import cached_property
 from typing import Any
@@ -13,15 +14,13 @@ import numpy.typing as npt
 import SimpleITK as sitk
 
 from radfind.engines.api import Context
+from radfind.engines.builtin.by_example.appearance import NEAR_MM
 from radfind.engines.builtin.by_example.grids import WORK_MM, best_shift, dependence, shrunk, to_image, working_image
 from radfind.errors import NotSupportedError
 from radfind.volume import Volume
 
 _NODES_MM = 24.0
 """Distance of the B-spline's control points: organs deform over centimetres (elastix manual, section 5.2)."""
-
-_NEAR_MM = 15.0
-"""Likeness is judged this far around the structure."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -47,7 +46,10 @@ class Registration:
     """
 
     def __init__(self, source: Volume, target: Volume, context: Context) -> None:
-        self._itk = _itk()
+        if not installed():
+            raise NotSupportedError(
+                "Segmentation by example needs itk-elastix, which is not installed. Install radfind[examples]."
+            )
         context.step(0.0, "aligning the example")
         self._source = source.oriented("LPS")
         self._cross = target.modality != source.modality
@@ -59,7 +61,7 @@ class Registration:
     def _bent(self) -> tuple[Any, npt.NDArray[np.float32]] | None:
         """The transform and the example's image through it; made when a structure first needs it."""
         try:
-            return _elastix(self._itk, self.fixed, self._moving, cross=self._cross)
+            return _elastix(self.fixed, self._moving, cross=self._cross)
         except RuntimeError:  # elastix gives up when the images do not overlap any more
             return None
 
@@ -75,35 +77,34 @@ class Registration:
         bent = self._bent if over.sum() * cell >= 0.2 * size else None
         if bent is None:
             return Carried(np.zeros(over.shape, np.float32), 0.0, 0.0)
+        import itk
+
         transform, warped = bent
         with tempfile.TemporaryDirectory(prefix="radfind-") as folder:
-            moved = self._itk.transformix_filter(
-                _to_itk(self._itk, label), transform, log_to_console=False, output_directory=folder
-            )
-            chance = np.clip(np.array(self._itk.array_view_from_image(moved)), 0.0, 1.0).astype(np.float32)
+            moved = itk.transformix_filter(_to_itk(label), transform, log_to_console=False, output_directory=folder)
+            chance = np.clip(np.array(itk.array_view_from_image(moved)), 0.0, 1.0).astype(np.float32)
         inside = chance > 0.5
         if not inside.any():
             return Carried(chance, 0.0, 0.0)
         spacing = self.fixed.GetSpacing()[::-1]
-        near = (edt.edt(~inside, anisotropy=spacing, parallel=1) < _NEAR_MM) & (warped > -1.5)
+        near = (edt.edt(~inside, anisotropy=spacing, parallel=1) < NEAR_MM) & (warped > -1.5)
         likeness = dependence(sitk.GetArrayFromImage(self.fixed)[near], warped[near])
         return Carried(chance, likeness, float(chance.sum()) * cell / max(size, 1e-9))
 
 
-def _itk() -> Any:
+def installed() -> bool:
+    """Whether elastix is there; asked without importing it, which takes seconds."""
     try:
-        import itk
-
-        itk.ParameterObject  # noqa: B018  loads the elastix module, which may be missing on its own
-    except (ImportError, AttributeError) as error:
-        raise NotSupportedError(
-            "Segmentation by example needs itk-elastix, which is not installed. Install radfind[examples]."
-        ) from error
-    return itk
+        importlib.metadata.version("itk-elastix")
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
 
 
-def _elastix(itk: Any, fixed: sitk.Image, moving: sitk.Image, *, cross: bool) -> tuple[Any, npt.NDArray[np.float32]]:
+def _elastix(fixed: sitk.Image, moving: sitk.Image, *, cross: bool) -> tuple[Any, npt.NDArray[np.float32]]:
     """(transform, moving image on the fixed grid). Threads are left to elastix: naming their number crashes 0.25."""
+    import itk
+
     parameters = itk.ParameterObject.New()
     for stage, extra in (
         ("affine", {"MaximumNumberOfIterations": ["200"]}),
@@ -129,8 +130,8 @@ def _elastix(itk: Any, fixed: sitk.Image, moving: sitk.Image, *, cross: bool) ->
     # elastix leaves log files in the current folder unless told where to.
     with tempfile.TemporaryDirectory(prefix="radfind-") as folder:
         result, transform = itk.elastix_registration_method(
-            _to_itk(itk, fixed),
-            _to_itk(itk, moving),
+            _to_itk(fixed),
+            _to_itk(moving),
             parameter_object=parameters,
             log_to_console=False,
             output_directory=folder,
@@ -140,7 +141,9 @@ def _elastix(itk: Any, fixed: sitk.Image, moving: sitk.Image, *, cross: bool) ->
         return transform, np.array(itk.array_view_from_image(result))
 
 
-def _to_itk(itk: Any, image: sitk.Image) -> Any:
+def _to_itk(image: sitk.Image) -> Any:
+    import itk
+
     converted = itk.image_from_array(sitk.GetArrayFromImage(image).astype(np.float32))
     converted.SetSpacing(image.GetSpacing())
     converted.SetOrigin(image.GetOrigin())
