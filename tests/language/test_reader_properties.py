@@ -94,6 +94,9 @@ def test_upper_case_and_surrounding_blanks_do_not_matter(text: str) -> None:
         "12 x ",
         "series 3 ",
         "not ",
+        "hypodense al-al-",
+        "the nodule ",
+        "升主动脉直径约45mm,胆总管扩张。",
     ],
 )
 def test_100_kilobytes_are_read_in_seconds(unit: str) -> None:

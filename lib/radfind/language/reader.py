@@ -27,7 +27,7 @@ from radfind.language.special import is_diagnosis, keep_to_own_organ, without_re
 from radfind.language.suggestions import suggestions
 from radfind.language.text import Piece, fold, sentences, span_of
 from radfind.language.told import Told
-from radfind.language.widths import Width, too_wide, widths, with_widths
+from radfind.language.widths import Width, by_widening, too_wide, widths, with_widths
 from radfind.language.wording import (
     ASKS,
     GOES_ON,
@@ -83,7 +83,12 @@ class _Reader:
             self.told.last = ()
             for sentence in sentences(self.folded, section.piece.start, section.piece.stop, self.text):
                 self._read_sentence(sentence, section.name)
-        findings = [w for told in self.told.findings for w in with_widths(told, self.widths, self.lexicon)]
+        fitting = by_widening(self.widths, self.lexicon)
+        findings = [
+            whole
+            for finding in self.told.findings
+            for whole in with_widths(finding, fitting.get(finding.concept.id, ()), self.lexicon)
+        ]
         findings += too_wide(self.widths, findings, self.lexicon)
         return Reading(
             text=self.text,

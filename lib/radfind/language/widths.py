@@ -24,6 +24,8 @@ _LIMITS = {
     "pulmonary_trunk": (29.9, "dilatation"),
 }
 
+_MOST = 20  # widths of one kind in a report; more are noise, and would cost time
+
 
 @dataclasses.dataclass(frozen=True)
 class Width:
@@ -52,24 +54,40 @@ def widths(
     return found
 
 
+def by_widening(told: Sequence[Width], lexicon: Lexicon) -> dict[str, list[Width]]:
+    """The widths that may be the size of a finding, by its concept id; no more than `_MOST` each, none twice."""
+    table: dict[str, dict[tuple[str, tuple[float, ...]], Width]] = {}
+    for width in told:
+        for id in _WIDENINGS:
+            fitting = table.setdefault(lexicon.specialise(lexicon.get(id), width.organ).id, {})
+            if len(fitting) < _MOST:
+                fitting.setdefault((width.organ.id, width.mm), width)
+    return {id: list(fitting.values()) for id, fitting in table.items()}
+
+
 def with_widths(finding: Finding, told: Sequence[Width], lexicon: Lexicon) -> list[Finding]:
-    """The finding with the width of its organ; one for each part where several parts were measured."""
+    """The finding with the width of its organ; one for each part where several parts were measured.
+
+    Arguments:
+        finding: what was told.
+        told: the widths `by_widening` gives for its concept.
+        lexicon: tells which organ is part of which.
+    """
     if finding.sizes_mm or finding.size_range_mm or finding.presence == "absent":
         return [finding]
     sites = finding.place.sites
-    fitting = {
-        (width.organ.id, width.mm): width.organ
+    fitting = [
+        width
         for width in told
-        if any(lexicon.specialise(lexicon.get(id), width.organ) is finding.concept for id in _WIDENINGS)
-        and (not sites or any(lexicon.is_a(width.organ, s.id) or lexicon.is_a(s, width.organ.id) for s in sites))
-    }
+        if not sites or any(lexicon.is_a(width.organ, s.id) or lexicon.is_a(s, width.organ.id) for s in sites)
+    ]
     return [
         dataclasses.replace(
             finding,
-            sizes_mm=mm,
-            place=dataclasses.replace(finding.place, sites=tuple(dict.fromkeys((organ, *sites)))),
+            sizes_mm=width.mm,
+            place=dataclasses.replace(finding.place, sites=tuple(dict.fromkeys((width.organ, *sites)))),
         )
-        for (_, mm), organ in fitting.items()
+        for width in fitting
     ] or [finding]
 
 
