@@ -29,7 +29,7 @@ from monailabel_app.labels import write_atomically
 logger = logging.getLogger(__name__)
 
 START = "0" * 64
-_BATCH_SECONDS = 0.05  # after each write: entries that come close together are synced together
+_BATCH_SECONDS = 0.25  # after each write: what comes meanwhile is synced together; on busy disks each sync stalls saves
 FIELDS = frozenset(
     {
         "event", "who", "role", "study", "series", "model", "engine", "report_hash", "slices", "mean_score",

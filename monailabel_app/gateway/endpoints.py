@@ -83,7 +83,7 @@ async def infer(request: Request) -> Response:
         if job.error is not None:
             raise job.error
         assert job.result is not None
-        answer = await reply(job.result, output)
+        answer = reply(job.result, output)
         job.result = None  # the answer removes its file when it is sent
         return answer
     finally:

@@ -102,7 +102,7 @@ def run(backend: Backend, inference: Inference, context: Context, keep_in: Path 
     """Call the task. Blocks: call it on a job's thread.
 
     Arguments:
-        keep_in: folder the result's file is moved to, or None: it stays where the task put it.
+        keep_in: folder the result's file is moved to, or None: it is sent at once and not kept.
 
     Raises:
         whatever the task raises.
@@ -123,7 +123,9 @@ def run(backend: Backend, inference: Inference, context: Context, keep_in: Path 
                 backend.datastore.save_label(inference.image, str(file), inference.save_as, info)
             if inference.as_seg:
                 _replace(result, labelmap_as_seg(result.file, Path(request["image"]), result.params))
-            if keep_in is not None:
+            if keep_in is None:
+                result.take_in()
+            else:
                 kept = keep_in / f"{uuid.uuid4().hex}{''.join(result.file.suffixes)}"
                 result.file = Path(shutil.move(result.file, kept))
         except BaseException:

@@ -20,6 +20,9 @@ from radfind.errors import CancelledError
 
 logger = logging.getLogger(__name__)
 
+SMALL = 1 << 20
+"""Bytes: most 2-D labelmaps, and 3-D ones of one structure."""
+
 
 class State(str, enum.Enum):
     QUEUED = "queued"
@@ -42,12 +45,20 @@ class Result:
     Arguments:
         params: its JSON.
         file: its file (a temporary one the job owns), if any.
-        name: the file's name as clients see it.
+        name: the file's name as clients see it; "" when there is none.
+        content: what the file held, when it was small and nobody needs it on disk any more.
     """
 
     params: dict[str, Any]
     file: Path | None = None
     name: str = ""
+    content: bytes | None = None
+
+    def take_in(self) -> None:
+        """Hold a small file in memory instead: answering then waits for no disk and no thread."""
+        if self.file is not None and self.file.stat().st_size <= SMALL:
+            self.content = self.file.read_bytes()
+            self.discard()
 
     def discard(self) -> None:
         if self.file is not None:

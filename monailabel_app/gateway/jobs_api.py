@@ -132,5 +132,5 @@ async def result(request: Request) -> Response:
     if request.query_params.get("once") == "true":
         taken, job.result = job.result, None
         server.board.forget(job)
-        return await reply(taken, output)
-    return await reply(job.result, output, keep=True)
+        return reply(taken, output)
+    return reply(job.result, output, keep=True)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 import mimetypes
 from collections.abc import AsyncIterator
 from typing import Any
+from urllib.parse import quote
 
 import anyio
 from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
@@ -15,8 +17,6 @@ from monailabel_app.gateway.errors import Refusal
 from monailabel_app.gateway.jobs import Result
 
 OUTPUTS = ("json", "image", "all", "dicom_seg")
-SMALL = 1 << 20
-"""Answers up to this many bytes are sent in one piece."""
 _CHUNK = 1 << 20
 
 
@@ -46,47 +46,51 @@ def checked_output(value: str | None) -> str:
     return value
 
 
-async def reply(result: Result, output: str, *, keep: bool = False) -> Response:
+def reply(result: Result, output: str, *, keep: bool = False) -> Response:
     """The answer for a finished inference; `keep` leaves the file for another time.
 
     Raises:
         Refusal: 404, the file was asked for and there is none.
     """
     if output in ("image", "dicom_seg"):
-        if result.file is None:
+        if not result.name:
             raise Refusal(404, "This model returns no file; ask for output=json.")
         if output == "dicom_seg" and not result.name.endswith(".dcm"):
             raise Refusal(409, "The job was not asked for a DICOM SEG; submit it with output=dicom_seg.")
-        response: Response = FileResponse(result.file, media_type=_mime(result.name), filename=result.name)
-    elif output == "json" or result.file is None:
+        response = _file(result)
+    elif output == "json" or not result.name:
         response = PlainJSON(result.params)
     else:
-        response = await anyio.to_thread.run_sync(_multipart, result, keep)
+        response = _multipart(result)
     return response if keep or result.file is None else _Discarding(response, result)
+
+
+def _file(result: Result) -> Response:
+    if result.file is not None:
+        return FileResponse(result.file, media_type=_mime(result.name), filename=result.name)
+    quoted = quote(result.name)  # as FileResponse names it
+    name = f'filename="{quoted}"' if quoted == result.name else f"filename*=utf-8''{quoted}"
+    headers = {"Content-Disposition": f"attachment; {name}"}
+    return Response(result.content, media_type=_mime(result.name), headers=headers)
 
 
 def _mime(name: str) -> str:
     return "application/dicom" if name.endswith(".dcm") else mimetypes.guess_type(name)[0] or "application/octet-stream"
 
 
-def _multipart(result: Result, keep: bool) -> Response:
-    """`params` and `image`, in the order and form MONAI Label's client parses. Reads the file: call it on a thread."""
+def _multipart(result: Result) -> Response:
+    """`params` and `image`, in the order and form MONAI Label's client parses."""
     from requests_toolbelt import MultipartEncoder
 
-    assert result.file is not None
-    handle = result.file.open("rb")
+    handle = io.BytesIO(result.content or b"") if result.file is None else result.file.open("rb")
     body = MultipartEncoder(
         fields={
             "params": (None, PlainJSON(result.params).body, "application/json"),
             "image": (result.name, handle, _mime(result.name)),
         }
     )
-    if body.len <= SMALL:  # streaming it would cost more than reading it
-        with handle:
-            whole = body.to_string()
-        if not keep:
-            result.discard()
-        return Response(whole, media_type=body.content_type)
+    if result.file is None:
+        return Response(body.to_string(), media_type=body.content_type)
 
     async def chunks() -> AsyncIterator[bytes]:
         try:

@@ -43,7 +43,7 @@ class Scheduler:
         self._running: dict[str, collections.Counter[str]] = {}  # user -> engine -> jobs
         self._served: dict[str, int] = {}
         self._clock = itertools.count()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[asyncio.Task[None], Job] = {}
         # Slots bound what runs at once; the pool only has to be larger than all of them together.
         self._pool = ThreadPoolExecutor(max_workers=256, thread_name_prefix="radfind-job")
 
@@ -93,7 +93,8 @@ class Scheduler:
         for queue in list(self._waiting.values()):
             for job, _ in list(queue):
                 self.cancel(job)
-        for task in list(self._tasks):
+        for task, job in list(self._tasks.items()):
+            job.context.cancel()
             task.cancel()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
@@ -136,8 +137,8 @@ class Scheduler:
         self._served[job.user] = next(self._clock)
         job.start()
         task = asyncio.get_running_loop().create_task(self._run(job, work))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks[task] = job
+        task.add_done_callback(self._tasks.pop)
 
     async def _run(self, job: Job, work: Callable[[], Any]) -> None:
         try:

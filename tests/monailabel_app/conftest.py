@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 import SimpleITK as sitk
 from serving import serving
@@ -23,6 +24,15 @@ class Server:
         self.client = RadFindClient(url)
         self.series = ""
         self.nifti = "second"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def patience() -> Iterator[None]:
+    """httpx gives up after five seconds unless told: too soon for a machine under load."""
+    with pytest.MonkeyPatch.context() as patch:
+        for part in ("connect", "read", "write", "pool"):
+            patch.setattr(httpx._config.DEFAULT_TIMEOUT_CONFIG, part, 100.0)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -32,12 +32,31 @@ class ImageNotFoundException(Exception):  # noqa: N818
     """Called as MONAI Label calls it: the gateway goes by the name."""
 
 
-class FakeTask:
-    """Sleeps in steps, reporting progress; returns a small file and JSON."""
+def eventually(true: Callable[[], bool]) -> None:
+    """Wait until it is; a minute is for machines under load, not for what is tested."""
+    deadline = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < deadline, "it never happened"
+        time.sleep(0.02)
 
-    def __init__(self, seconds: float = 0.0, *, file: bool = True, fail: BaseException | None = None) -> None:
+
+class FakeTask:
+    """Sleeps in steps, reporting progress; returns a small file and JSON.
+
+    Arguments:
+        until: go on stepping until this is set; a test then knows what runs while it looks.
+    """
+
+    def __init__(
+        self,
+        seconds: float = 0.0,
+        *,
+        until: threading.Event | None = None,
+        file: bool = True,
+        fail: BaseException | None = None,
+    ) -> None:
         self.description = "a fake"
-        self.seconds, self.file, self.fail = seconds, file, fail
+        self.seconds, self.until, self.file, self.fail = seconds, until, file, fail
         self.requests: list[dict[str, Any]] = []
         self.running = self.most_running = self.cancelled = 0
         self._lock = threading.Lock()
@@ -61,6 +80,8 @@ class FakeTask:
             for step in range(steps):
                 request["context"].step(step / steps, f"step {step}")
                 time.sleep(self.seconds / steps)
+            while self.until is not None and not self.until.wait(0.02):
+                request["context"].step(0.5, "waiting")
             if self.fail is not None:
                 raise self.fail
         except Exception:
@@ -161,9 +182,7 @@ def live(
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
-    deadline = time.monotonic() + 20
-    while not server.started and time.monotonic() < deadline:
-        time.sleep(0.01)
+    eventually(lambda: server.started)
     port = server.servers[0].sockets[0].getsockname()[1]
     scheme = "https" if config.is_ssl else "http"
     try:

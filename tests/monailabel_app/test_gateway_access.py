@@ -6,6 +6,7 @@ import base64
 import json
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import httpx
 import pytest
@@ -58,16 +59,20 @@ def test_saving_a_result_needs_an_annotator(tmp_path: Path, store: TokenStore) -
         assert server.instance.datastore().saved == [("scan", "draft")]
 
 
-def test_tokens_are_hashed_revoked_and_expire(tmp_path: Path, store: TokenStore) -> None:
+def test_tokens_are_hashed_revoked_and_expire(
+    tmp_path: Path, store: TokenStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     token = store.create("li", Role.READER)
     text = (tmp_path / "state" / "tokens.json").read_text()
     assert token.split("_", 2)[2] not in text and "$argon2id$" in text
     with live(tmp_path, {"fake": FakeTask()}) as server, httpx.Client(base_url=server.url) as client:
         assert client.get("/info/", headers=bearer(token)).status_code == 200
-        short = store.create("wang", Role.READER, days=3.0 / 86400)
+        short = store.create("wang", Role.READER, days=3.0)
         assert client.get("/info/", headers=bearer(short)).status_code == 200
-        time.sleep(3.1)
-        assert client.get("/info/", headers=bearer(short)).status_code == 401
+        with monkeypatch.context() as later:
+            now = time.time() + 3.1 * 86400
+            later.setattr("monailabel_app.gateway.tokens.time", SimpleNamespace(time=lambda: now))
+            assert client.get("/info/", headers=bearer(short)).status_code == 401
         store.revoke(token.split("_", 2)[1])  # as `radfind token revoke` does, in another process
         assert client.get("/info/", headers=bearer(token)).status_code == 401
         assert client.get("/info/").status_code == 401  # the last token is gone: closed, not open

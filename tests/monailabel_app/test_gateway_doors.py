@@ -197,15 +197,16 @@ def test_patient_data_in_logs(two: Two) -> None:
 
 
 def test_nothing_waits_for_an_inference(two: Two) -> None:
-    def slowest(client: httpx.Client) -> float:
+    def look(client: httpx.Client) -> tuple[bool, float]:
+        """Whether the inference still ran when /info/ was answered, and the seconds that took."""
         with ThreadPoolExecutor(1) as pool:
-            running = pool.submit(infer, client, "scan", {"seconds": 1.5}, "sleep")
-            time.sleep(0.2)
+            running = pool.submit(infer, client, "scan", {"seconds": 6.0}, "sleep")
+            time.sleep(1.0)
             began = time.monotonic()
             client.get("/info/")
-            seconds = time.monotonic() - began
+            seen = not running.done(), time.monotonic() - began
             assert running.result().status_code == 200
-            return seconds
+            return seen
 
-    assert slowest(two.plain) > 1.0
-    assert slowest(two.ours) < 0.5
+    assert look(two.ours)[0]
+    assert look(two.plain)[1] > 1.0  # all that was left of the six seconds

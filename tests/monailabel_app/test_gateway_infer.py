@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
 import pytest
-from gateway_fakes import FakeTask, live, nrrd
+from gateway_fakes import FakeTask, eventually, live, nrrd
 
 from radfind.errors import EngineError, InputError, NotSupportedError
 
 
 def post(url: str, model: str = "fake", params: object = None, **query: str) -> httpx.Response:
     form = {"params": json.dumps(params if params is not None else {})}
-    return httpx.post(f"{url}/infer/{model}", params={"image": "scan", **query}, data=form, timeout=30)
+    return httpx.post(f"{url}/infer/{model}", params={"image": "scan", **query}, data=form)
 
 
 def leftovers(folder: Path) -> list[Path]:
@@ -69,10 +69,13 @@ def test_an_upload_is_what_the_task_gets(tmp_path: Path) -> None:
 
 
 def test_slots_run_side_by_side(tmp_path: Path) -> None:
-    task = FakeTask(2.0)
-    with live(tmp_path, {"fake": task}, slots={"fake": 3}) as server, ThreadPoolExecutor(3) as pool:
-        answers = list(pool.map(lambda _: post(server.url).status_code, range(3)))
-        assert answers == [200] * 3 and task.most_running == 3
+    over = threading.Event()
+    task = FakeTask(until=over)
+    with live(tmp_path, {"fake": task}, slots={"fake": 3}) as server, ThreadPoolExecutor(4) as pool:
+        answers = [pool.submit(post, server.url) for _ in range(4)]
+        eventually(lambda: task.running == 3)
+        over.set()
+        assert [answer.result().status_code for answer in answers] == [200] * 4 and task.most_running == 3
 
 
 def test_one_slot_runs_one_at_a_time(tmp_path: Path) -> None:
@@ -83,38 +86,40 @@ def test_one_slot_runs_one_at_a_time(tmp_path: Path) -> None:
 
 
 def test_a_client_that_hangs_up_cancels(tmp_path: Path) -> None:
-    task = FakeTask(10.0)
+    task = FakeTask(until=threading.Event())
     with live(tmp_path, {"fake": task}) as server:
-        with pytest.raises(httpx.ReadTimeout):
-            httpx.post(f"{server.url}/infer/fake?image=scan", timeout=0.5)
-        deadline = time.monotonic() + 5
-        while not task.cancelled and time.monotonic() < deadline:
-            time.sleep(0.02)
-        assert task.cancelled == 1
-        assert not leftovers(server.state)
+        connection = http.client.HTTPConnection(server.url.removeprefix("http://"))
+        connection.request("POST", "/infer/fake?image=scan")
+        eventually(lambda: task.running == 1)
+        connection.close()
+        eventually(lambda: task.cancelled == 1)
+        eventually(lambda: not leftovers(server.state))
 
 
 def test_everything_answers_while_an_inference_runs(tmp_path: Path) -> None:
-    with live(tmp_path, {"fake": FakeTask(3.0)}) as server, httpx.Client(base_url=server.url) as client:
-        thread = threading.Thread(target=post, args=(server.url,))
-        thread.start()
-        time.sleep(0.3)
+    over = threading.Event()
+    task = FakeTask(until=over)
+    with (
+        live(tmp_path, {"fake": task}) as server,
+        httpx.Client(base_url=server.url) as client,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        answer = pool.submit(post, server.url)
+        eventually(lambda: task.running == 1)
         for path in ("/health", "/info/", "/datastore/"):
             assert client.get(path).status_code == 200
-        assert thread.is_alive()  # all answered before the inference was done
-        thread.join()
+        over.set()  # all answered before the inference was done
+        assert answer.result().status_code == 200
 
 
 def test_loading(tmp_path: Path) -> None:
     release = threading.Event()
-    with live(tmp_path, {"fake": FakeTask()}, load=lambda: release.wait(10) and None) as server:
+    with live(tmp_path, {"fake": FakeTask()}, load=lambda: release.wait(100) and None) as server:
         assert httpx.get(f"{server.url}/health").status_code == 200
         waiting = httpx.get(f"{server.url}/ready")
         assert waiting.status_code == 503 and "loading" in waiting.json()["detail"]
         assert httpx.get(f"{server.url}/info/").status_code == 503
         assert post(server.url).status_code == 503
         release.set()
-        deadline = time.monotonic() + 5
-        while httpx.get(f"{server.url}/ready").status_code != 200 and time.monotonic() < deadline:
-            time.sleep(0.02)
+        eventually(lambda: httpx.get(f"{server.url}/ready").status_code == 200)
         assert post(server.url).status_code == 200

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import time
+import threading
 from pathlib import Path
 from typing import Any
 
 import httpx
-from gateway_fakes import FakeTask, live
+from gateway_fakes import FakeTask, eventually, live
 
 
 def submit(url: str, **query: str) -> httpx.Response:
@@ -17,7 +17,7 @@ def submit(url: str, **query: str) -> httpx.Response:
 
 def events(url: str, job: str) -> list[tuple[str, dict[str, Any]]]:
     found, kind = [], ""
-    with httpx.stream("GET", f"{url}/radfind/jobs/{job}/events", timeout=30) as stream:
+    with httpx.stream("GET", f"{url}/radfind/jobs/{job}/events") as stream:
         assert stream.headers["content-type"].startswith("text/event-stream")
         for line in stream.iter_lines():
             if line.startswith("event: "):
@@ -47,10 +47,10 @@ def test_submit_follow_fetch(tmp_path: Path) -> None:
 
 
 def test_cancel_a_running_job(tmp_path: Path) -> None:
-    task = FakeTask(10.0)
+    task = FakeTask(until=threading.Event())
     with live(tmp_path, {"fake": task}) as server:
         job = submit(server.url).json()["id"]
-        time.sleep(0.3)
+        eventually(lambda: task.running == 1)
         assert httpx.delete(f"{server.url}/radfind/jobs/{job}").status_code == 200
         assert events(server.url, job)[-1][1]["state"] == "cancelled"
         assert task.cancelled == 1
@@ -58,7 +58,7 @@ def test_cancel_a_running_job(tmp_path: Path) -> None:
 
 
 def test_cancel_a_waiting_job(tmp_path: Path) -> None:
-    with live(tmp_path, {"fake": FakeTask(1.0)}) as server:
+    with live(tmp_path, {"fake": FakeTask(until=threading.Event())}) as server:
         submit(server.url)
         job = submit(server.url).json()
         assert job["state"] == "queued"
@@ -68,7 +68,5 @@ def test_cancel_a_waiting_job(tmp_path: Path) -> None:
 def test_results_expire(tmp_path: Path) -> None:
     with live(tmp_path, {"fake": FakeTask()}, result_seconds=0.3) as server:
         job = submit(server.url).json()["id"]
-        events(server.url, job)
-        time.sleep(0.5)
-        assert httpx.get(f"{server.url}/radfind/jobs/{job}").status_code == 404
+        eventually(lambda: httpx.get(f"{server.url}/radfind/jobs/{job}").status_code == 404)
         assert not list((server.state / "results").iterdir())

@@ -149,6 +149,7 @@ def test_a_new_key_is_fetched_and_strangers_cannot_make_us_fetch(
         issuer.keys.append(ECKey.generate_key("P-256", {"kid": "two", "alg": "ES256", "use": "sig"}))
         time.sleep(1.1)
         assert ask(client, issuer.token(alg="ES256")).status_code == 200
+        monkeypatch.setattr("monailabel_app.gateway.oidc._RETRY_SECONDS", 1000.0)
         asked = issuer.asked
         stranger = ECKey.generate_key("P-256", {"kid": "three"})
         for _ in range(5):

@@ -7,12 +7,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
+import threading
 from pathlib import Path
 
 import httpx
 import pytest
-from gateway_fakes import FakeTask, live, nrrd
+from gateway_fakes import FakeTask, eventually, live, nrrd
 
 from monailabel_app.gateway.policy import Role
 from monailabel_app.gateway.tokens import TokenStore
@@ -35,12 +35,11 @@ def submit(url: str, key: str | None = None, model: str = "fake", text: str = ""
 
 
 def wait(url: str, job: str) -> dict[str, object]:
-    for _ in range(200):
-        wire = httpx.get(f"{url}/radfind/jobs/{job}").json()
-        if wire["state"] not in ("queued", "running"):
-            return dict(wire)
-        time.sleep(0.02)
-    raise AssertionError("the job does not end")
+    def wire() -> dict[str, object]:
+        return dict(httpx.get(f"{url}/radfind/jobs/{job}").json())
+
+    eventually(lambda: wire()["state"] not in ("queued", "running"))
+    return wire()
 
 
 def test_a_killed_server_leaves_no_job_in_limbo(tmp_path: Path) -> None:
@@ -52,7 +51,7 @@ def test_a_killed_server_leaves_no_job_in_limbo(tmp_path: Path) -> None:
         assert wait(url, done)["state"] == "done"
         running = submit(url, "key-run", "slow").json()["id"]
         queued = submit(url, None, "slow").json()["id"]
-        time.sleep(0.2)
+        eventually(lambda: httpx.get(f"{url}/radfind/jobs/{running}").json()["state"] == "running")
         os.kill(process.pid, signal.SIGKILL)
     (tmp_path / "state" / "uploads" / "request-left").mkdir()
     (tmp_path / "state" / "results" / "left.nrrd").write_bytes(b"x")
@@ -101,20 +100,25 @@ def test_one_user_cannot_delay_another_by_more_than_a_job(tmp_path: Path) -> Non
     (tmp_path / "state").mkdir()
     store = TokenStore(tmp_path / "state")
     greedy, modest = ({"Authorization": f"Bearer {store.create(n, Role.READER)}"} for n in ("greedy", "modest"))
-    with live(tmp_path, {"fake": FakeTask(0.1)}) as server, httpx.Client(base_url=server.url) as client:
+    over = threading.Event()
+    task = FakeTask(until=over)
+    with live(tmp_path, {"fake": task}) as server, httpx.Client(base_url=server.url) as client:
         url = "/radfind/jobs?model=fake&image=scan"
-        many = [client.post(url, headers=greedy).json()["id"] for _ in range(20)]
-        mine = client.post(url, headers=modest).json()["id"]
-        for _ in range(200):
-            if client.get(f"/radfind/jobs/{mine}", headers=modest).json()["state"] == "done":
-                break
-            time.sleep(0.02)
-        states = [client.get(f"/radfind/jobs/{job}", headers=greedy).json()["state"] for job in many]
-        assert states.count("done") < 12
+
+        def ask(who: dict[str, str], name: str) -> str:
+            return str(client.post(url, headers=who, data={"params": json.dumps({"text": name})}).json()["id"])
+
+        many = [ask(greedy, "many") for _ in range(20)]
+        mine = ask(modest, "mine")
+        over.set()
+        for job, who in [(mine, modest), *((job, greedy) for job in many)]:
+            eventually(lambda: client.get(f"/radfind/jobs/{job}", headers=who).json()["state"] == "done")  # noqa: B023
+        assert [request["text"] for request in task.requests].index("mine") == 1  # after the one that ran already
 
 
 def test_queues_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with live(tmp_path, {"fake": FakeTask(1.0)}) as server, httpx.Client(base_url=server.url) as client:
+    task = FakeTask(until=threading.Event())
+    with live(tmp_path, {"fake": task}) as server, httpx.Client(base_url=server.url) as client:
         answers = [client.post("/radfind/jobs?model=fake&image=scan") for _ in range(135)]
         statuses = [answer.status_code for answer in answers]
         assert statuses.count(202) == 129 and statuses[-1] == 429  # one runs, 128 of one user wait

@@ -6,8 +6,7 @@ import os
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import pytest
 
 pytest.importorskip("monailabel", reason="the server extra is not installed")
 
+from gateway_fakes import eventually
 from hosted_fakes import Fake
 from monailabel.interfaces.exception import ImageNotFoundException
 
@@ -52,14 +52,6 @@ def ask(
     process: TaskProcess, do: str, context: Context | None = None, **more: Any
 ) -> tuple[str | None, dict[str, Any]]:
     return process.run("fake", {"do": do, **more}, context or Context())
-
-
-def eventually(true: Callable[[], bool]) -> None:
-    """Wait until it is; a minute is for machines under load, not for what is tested."""
-    deadline = time.monotonic() + 60
-    while not true():
-        assert time.monotonic() < deadline, "it never happened"
-        time.sleep(0.02)
 
 
 def test_one_process_answers_all(process: TaskProcess) -> None:
