@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import ipaddress
+import importlib
 import json
 import os
-import socket
+import sys
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ settings.register_profile("explore", deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 ROOT = Path(__file__).resolve().parent.parent
+OFFLINE = ROOT / "tests" / "offline"
 
 
 def shared_data_folder() -> Path:
@@ -57,22 +58,16 @@ def shared_cases() -> dict[str, Any]:
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _loopback_only() -> None:
-    """No test may reach beyond this machine."""
-    real = socket.socket.connect
-
-    def connect(self: socket.socket, address: object) -> None:
-        if self.family in (socket.AF_INET, socket.AF_INET6):
-            host = str(address[0])  # type: ignore[index]
-            try:
-                loopback = ipaddress.ip_address(host.split("%")[0]).is_loopback
-            except ValueError:
-                loopback = host in ("localhost", "localhost.localdomain")
-            if not loopback:
-                raise PermissionError(f"a test tried to connect to {host}: tests stay on loopback")
-        real(self, address)  # type: ignore[arg-type]
-
-    socket.socket.connect = connect  # type: ignore[method-assign]
+def _loopback_only(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """No test may reach beyond this machine, nor may a Python process it starts: nobody even tries."""
+    refused = tmp_path_factory.mktemp("network") / "refused"
+    refused.touch()
+    os.environ["RADFIND_REFUSED"] = str(refused)
+    sys.path.insert(0, str(OFFLINE))
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(OFFLINE), os.environ.get("PYTHONPATH")]))
+    importlib.import_module("stay_here").keep()
+    yield refused
+    assert refused.read_text() == "", "tests, or processes they started, tried to leave this machine (see above)"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -264,12 +264,14 @@ def _download(
     model: Model, revision: str, target: Path, endpoint: str | None, context: Context
 ) -> tuple[str | None, dict[str, str | None]]:
     try:
-        from huggingface_hub import HfApi, hf_hub_download
+        from huggingface_hub import HfApi, constants, hf_hub_download
     except ImportError as error:
         raise EngineError(
             "Fetching weights needs the package huggingface-hub; it comes with the extras qwen, ofa and yoloe."
         ) from error
     assert model.repo is not None
+    # Else the client also reports what runs here, and asks the public hub for a list even where a mirror is named.
+    constants.HF_HUB_DISABLE_TELEMETRY = True
     try:
         about = HfApi(endpoint=endpoint).model_info(model.repo, revision=revision, files_metadata=True)
         files = [file for file in about.siblings or [] if _needed(model, file.rfilename)]
