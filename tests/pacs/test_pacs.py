@@ -157,6 +157,7 @@ def test_what_c_move_needs_is_said(orthanc: Orthanc, scan: list[Path], tmp_path:
     with pytest.raises(PacsError, match="AE title"):
         SeriesCache(tmp_path / "a").get(connect(orthanc.move, called_by="STRANGER"), uid)
     with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # over what earlier fetches left in TIME_WAIT
         taken.bind(("127.0.0.1", orthanc.move_port))
         taken.listen()
         with pytest.raises(PacsError, match="cannot be opened"):

@@ -96,7 +96,10 @@ class DimsePacs:
             return 0x0000
 
         handlers = [(evt.EVT_C_STORE, receive)]
-        with self._moving(record, handlers) if self._move_port else self._getting(record, handlers) as retrieve:
+        way = self._getting(record, handlers)
+        if self._move_port is not None:
+            way = self._moving(record, handlers, self._move_port)
+        with way as retrieve:
             for start in range(0, len(wanted), _BATCH):
                 keys = {
                     "StudyInstanceUID": record.study_uid,
@@ -130,7 +133,7 @@ class DimsePacs:
             _close(association)
 
     @contextlib.contextmanager
-    def _moving(self, record: SeriesRecord, handlers: list[Any]) -> Iterator[Callable[[Dataset], Any]]:
+    def _moving(self, record: SeriesRecord, handlers: list[Any], port: int) -> Iterator[Callable[[Dataset], Any]]:
         """What sends a C-MOVE: the archive connects to a port that is open for it alone, for so long."""
         from pynetdicom import AE
 
@@ -141,12 +144,13 @@ class DimsePacs:
         # An archive on this machine needs no door to the network.
         where = "127.0.0.1" if _is_loopback(self._host) else "0.0.0.0"
         try:
-            server = receiver.start_server((where, self._move_port), block=False, evt_handlers=handlers)
+            server = receiver.start_server((where, port), block=False, evt_handlers=handlers)
         except OSError as error:
             raise PacsError(
-                f"Port {self._move_port} cannot be opened for C-MOVE ({error.strerror or error}). Another program may "
+                f"Port {port} cannot be opened for C-MOVE ({error.strerror or error}). Another program may "
                 "use it: end that one, or make another port known to the archive and give that."
             ) from error
+        assert server is not None  # it is one unless it blocks
         try:
             association = self._associate([(_MOVE, None)])
             try:
@@ -271,10 +275,9 @@ def _check(status: Any, what: str, pacs: DimsePacs) -> None:
         )
     if code not in (0x0000, *_PENDING) and not 0xB000 <= code <= 0xBFFF:
         comment = str(status.get("ErrorComment", "")).strip()
-        if code == 0xA801:
-            comment = "it does not know our AE title as a place to send to: enter it there, with our address and port"
         raise PacsError(
             f"The archive {pacs} answered {what} with status 0x{code:04X}{f' ({comment})' if comment else ''}."
+            + (" Make our AE title known to it, with our address and port." if what == "C-MOVE" else "")
         )
 
 
