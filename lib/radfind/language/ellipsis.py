@@ -39,6 +39,12 @@ _GENERAL: tuple[tuple[str, str], ...] = (
         r"(?:wider|larger|greater) than (?:the )?normal|above (?:the )?normal|dilatations?"
         r"|dilation|dilated|ectatic|ectasia|widened|widening|aneurysmatic|扩张|增宽",
     ),
+    ("effusion", "积水"),
+    (
+        "atelectasis",
+        r"collapse(?=\sof (?:the )?(?:(?:right|left|entire|whole)\s)?(?:upper|middle|lower|lung|lobe))"
+        r"|(?<=lobe )collapse|collapsed(?=\s(?:(?:right|left)\s)?(?:upper|middle|lower|lung|lobe))",
+    ),
     ("stenosis", r"narrowed|narrowing|stenotic|狭窄|变窄"),
 )
 # Size words that name a finding only together with an organ: "lymph nodes are not enlarged", "心影增大".

@@ -32,6 +32,15 @@ def measured_organ(folded: str, organs: Sequence[Piece], size: Size) -> int | No
 
 
 # "Common duct measures 9 mm, ...": a measure with a subject of its own is not that of a finding told later
+_LISTED = re.compile(r"[\s-]*(?:,|/|and|or|to|,\s?and)?\s?(?:a\s)?")
+
+
+def _parted(folded: str, size: Size, claim: Claim, sizes: Sequence[Size]) -> bool:
+    """ "dilated to 8 mm upstream of a 25 mm mass": another size stands nearer to the finding, and they are no list."""
+    between = [other for other in sizes if size.stop <= other.start and other.stop <= claim.start]
+    return bool(between) and not _LISTED.fullmatch(folded[size.stop : between[0].start])
+
+
 _SUBJECT_BEFORE = re.compile(r"\b(?:measures|measured|is|was)\s(?:approximately |about |up to )?\Z")
 # "中线右移约4mm", "cavity, 22 mm": right behind a name, even one that describes another finding
 _BESIDE = re.compile(r"\s?(?:of|约|为|大小约?|直径约?|最大径约?|:|\s)*\s?")
@@ -62,6 +71,8 @@ def attach_sizes(folded: str, claims: Sequence[Claim], sizes: Sequence[Size], or
         if size.role != "lesion":
             continue
         claim = following(folded, claims, size.stop, _SIZE_BREAK)
+        if claim is not None and _parted(folded, size, claim, sizes):
+            claim = None
         whose = host(claims, size.start - 1)
         if claim is not None and claim.describes and whose is not None and not whose.describes:
             # "nodule with 7 mm diameter rim calcification": nobody gives the diameter of a rim

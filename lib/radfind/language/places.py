@@ -42,7 +42,8 @@ class PlaceWord:
 
 
 _SIDE = re.compile(
-    r"(?<![a-z])(?:(?P<both>both|each|bilateral|bilaterally|either side|two-sided|bibasilar|bibasal|biapical"
+    r"(?<![a-z])(?:(?P<both>both(?!\s(?:are|were|of which|unchanged|stable|similar|new|enlarged|being|have|measur))"
+    r"|each|bilateral|bilaterally|either side|two-sided|bibasilar|bibasal|biapical"
     r"|all (?:lung )?(?:lobes|zones)(?! of the (?:left|right)))|(?P<right>right"
     r"|rt|dextra)|(?P<left>left|lt|sinistra))(?![a-z])"
     r"|(?P<zh_both>双侧|两侧|各肺?叶|左右(?=[肺侧肾叶两])|双(?=[侧肺肾上下叶胸髋膝肩腋锁颈颌乳眼耳卵输股手足肘腕踝])|两(?=[侧肺肾上下叶胸髋膝肩腋锁颈乳]))"

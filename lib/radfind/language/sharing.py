@@ -45,6 +45,8 @@ def share_with_interpretation(folded: str, claims: Sequence[Claim]) -> None:
     for earlier, claim in itertools.pairwise(claims):
         gap = folded[earlier.stop : claim.start]
         interpreted = INTERPRETED.search(gap) and not re.search("accompan|associated", gap)
+        if not sided(claim.words) and _READ_AS.search(gap):
+            claim.words = sorted({*earlier.words, *claim.words}, key=order)
         if earlier.sizes and not claim.sizes and _has_size(claim) and _taken_for(claim, gap):
             claim.sizes, claim.anchor = list(earlier.sizes), earlier.start
         elif interpreted and not earlier.sizes and re.fullmatch(r"[\s,]*(?:an?|the)?\s*", INTERPRETED.sub("", gap)):
