@@ -19,7 +19,7 @@ _EARLIER = re.compile(
     r"\s*(?:however,? |but )?(?:in|on|at) (?:the |her |his |an? |this patient's )?"
     r"(?:previous|prior|last|old|earlier|former)\s(?:[a-z]+\s){0,3}?(?:examination|exam|study|scan|ct|mr|x-ray|imaging|review)s?\b"
 )
-_WAS = re.compile(r"\b(?:was|were|had)\b")
+_VERB = re.compile(r"\b(?:is|are|has|have|was|were|had)\b")
 _NOW = re.compile(r"\b(?:current|now|today|present (?:examination|study|exam|ct|scan)|this (?:examination|study|exam))")
 
 
@@ -57,4 +57,5 @@ def is_earlier(folded: str, sentence: Piece, start: int) -> bool:
     lead = _EARLIER.match(folded, sentence.start, sentence.stop)
     if lead is None or _NOW.search(folded, sentence.start, start):
         return False
-    return bool(_WAS.search(folded, lead.end(), sentence.stop))  # "are seen" in a translation tells of these images
+    verbs = _VERB.findall(folded, lead.end(), sentence.stop)
+    return bool(verbs) and verbs[-1] in ("was", "were", "had")  # "are seen" in a translation tells of these images
