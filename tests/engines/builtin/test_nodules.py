@@ -32,10 +32,10 @@ def painted(hu: npt.NDArray[np.float64], noise: float = 15.0, seed: int = 0) -> 
     return result
 
 
-def vessel(hu: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """A straight tube of 5 mm through the whole lung."""
+def vessel(hu: npt.NDArray[np.float64], radius: float = 2.5) -> npt.NDArray[np.float64]:
+    """A straight tube through the whole lung."""
     _, j, i = np.indices(SHAPE)
-    return np.where((j - 45) ** 2 + (i - 30) ** 2 < 2.5**2, 40.0, hu)
+    return np.where((j - 45) ** 2 + (i - 30) ** 2 < radius**2, 40.0, hu)
 
 
 LUNG = np.full(SHAPE, -860.0)
@@ -64,6 +64,35 @@ def test_part_solid_ball_keeps_its_halo() -> None:
     assert best.attributes[0] == "part_solid"
     assert best.longest_mm == pytest.approx(20.0, abs=2.5)
     assert best.values["solid_core_mm"] == pytest.approx(10.0, abs=2.5)
+
+
+def test_part_solid_ball_keeps_a_thin_halo_around_an_off_centre_core() -> None:
+    hu = np.where(distance((30, 50, 55)) < 8.0, -600.0, LUNG)
+    hu = np.where(distance((30, 51, 56)) < 5.0, 20.0, hu)
+    best = find_nodules(painted(hu), Context())[0]
+    assert best.attributes[0] == "part_solid"
+    assert best.longest_mm == pytest.approx(16.0, abs=2.0)
+
+
+def test_vessel_through_ground_glass_is_no_solid_core() -> None:
+    truth = distance((30, 45, 30)) < 8.0
+    best = find_nodules(painted(np.maximum(np.where(truth, -600.0, LUNG), vessel(LUNG, 1.5))), Context())[0]
+    assert best.attributes[0] == "ground_glass"
+    mask = best.full_mask(SHAPE)
+    assert 2 * (mask & truth).sum() / (mask.sum() + truth.sum()) >= 0.8
+
+
+@pytest.mark.parametrize("radius", [1.2, 2.0, 3.5])
+def test_branching_and_crossing_vessels_are_no_nodule(radius: float) -> None:
+    k, j, i = (grid * size for grid, size in zip(np.indices(SHAPE).astype(float), SPACING, strict=True))
+    hu = vessel(LUNG, radius)
+    for angle in (35.0, 110.0):  # two more vessels that meet the first
+        turn = np.deg2rad(angle)
+        along = (k - 45.0) * np.cos(turn) + (i - 30.0) * np.sin(turn)
+        across = -(k - 45.0) * np.sin(turn) + (i - 30.0) * np.cos(turn)
+        hu = np.where((across**2 + (j - 45.0) ** 2 < (0.8 * radius) ** 2) & (along > 0), 40.0, hu)
+    found = find_nodules(painted(hu), Context())
+    assert [lesion for lesion in found if lesion.score >= 0.5] == []
 
 
 def test_nodule_on_a_vessel_is_cut_from_it() -> None:

@@ -15,7 +15,7 @@ from radfind.engines.builtin.lesion import Lesion
 from radfind.engines.builtin.matching import ENOUGH, Match, best_matches
 from radfind.engines.builtin.ranking import Exhibit, bookmarks, exhibit, slice_scores
 from radfind.engines.builtin.structures import structure_mask, structure_supported
-from radfind.engines.builtin.verifying import SURE, Judgement, judge_statement, judge_unseen, supporting
+from radfind.engines.builtin.verifying import DOUBTFUL, SURE, Judgement, judge_statement, judge_unseen, supporting
 from radfind.engines.builtin.vocabulary import family_of
 from radfind.engines.builtin.whereabouts import covered, covered_structure
 from radfind.errors import NotSupportedError, PromptError
@@ -132,7 +132,10 @@ class Answerer:
         """Why a finding cannot be looked for, or None when it can."""
         if self._family(finding) is not None:
             return None
-        if finding.concept.kind == "anatomy" and structure_supported(finding.concept):
+        place = finding.place
+        named = place.sites or place.lobes or place.segments or place.zones or place.levels
+        # A finding that is a structure to this engine (calcification) is known by density, not by organ.
+        if structure_supported(finding.concept) and (finding.concept.kind == "anatomy" or not named):
             return None
         where = ""
         if finding.concept.kind == "finding" and finding.place.sites:
@@ -169,6 +172,8 @@ class Answerer:
         finding = found.finding
         evidence = self._evidence(found)
         if found.structure is None:
+            least = _least_score(finding)
+            evidence = [(weight, item) for weight, item in evidence if item.values["detector_score"] >= least]
             evidence = [(weight, item) for weight, item in evidence if weight >= _chosen_above(finding, evidence)]
             if finding.count is not None:
                 evidence = evidence[: finding.count]
@@ -204,6 +209,10 @@ class Answerer:
         if near:
             best = max(near, key=lambda m: m.total)
             return f"'{text}': not found; nearest is {words.sentence(self._analysis, best.lesion, self._lexicon)}."
+        weak = [m for m in found.matches if m.total >= ENOUGH]
+        if weak:
+            seen = words.sentence(self._analysis, weak[0].lesion, self._lexicon)
+            return f"'{text}': not found; what comes nearest is too weak to be outlined: {seen}."
         return f"'{text}': not found."
 
     def _described(self, finding: Finding) -> Lesion | None:
@@ -246,6 +255,9 @@ class Answerer:
             return self._worded(finding, judgement, ())
         name = finding.concept.english
         evidence = (_structure_evidence(finding, mask),)
+        if finding.concept.kind == "finding":
+            text = f"Something as dense as {name} is seen outside bone; density alone does not tell it from contrast."
+            return self._worded(finding, Judgement("maybe", "not_supported", 0.5, text), evidence)
         if denied:
             text = f"The text denies it, but the {name} is seen."
             return self._worded(finding, Judgement("no", "found_though_denied", 0.7, text), evidence)
@@ -265,6 +277,14 @@ class Answerer:
 
 
 _MOST_LESIONS = 20
+
+
+def _least_score(finding: Finding) -> float:
+    """The detector's score from which a lesion is outlined. A name alone must not turn a vessel into a lesion; a size
+    or a place that fits is evidence of its own, so less is asked of the voxels."""
+    place = finding.place
+    told = finding.sizes_mm or finding.size_range_mm or place.lobes or place.segments or place.zones
+    return DOUBTFUL if told else SURE
 
 
 def _chosen_above(finding: Finding, evidence: list[tuple[float, Evidence]]) -> float:

@@ -84,17 +84,22 @@ def _strongest(blobs: list[Blob]) -> list[Blob]:
 def judge(outline: Outline, blob: Blob) -> float:
     """How sure it is that an outline is a nodule, 0..1: the product of what each property allows.
 
-    Vessels are long (elongation) and go on past the outline (contact), walls and scars are flat, bulges of the
-    mediastinum and the diaphragm have a wide base (pleural, protrusion), noise is small and faint. Limits were set on
-    synthetic scans of other seeds than those reported. Solid nodules under 6 mm need no follow-up and cannot be told
-    from vessels with confidence (Fleischner Society, MacMahon et al., Radiology 2017), nor can those seen on two thick
-    slices, hence the rise with size.
+    Vessels are long (elongation) and go on past the outline (contact), where they branch they are star-shaped
+    (inscribed), where they run side by side they are bright and dark (hazy_share, dense_share, unevenness), walls and
+    scars are flat, bulges of the mediastinum and the diaphragm have a wide base (pleural, protrusion), noise is small
+    and faint. Limits were set on synthetic scans of other seeds than those reported. Solid nodules under 6 mm need no
+    follow-up and cannot be told from vessels with confidence (Fleischner Society, MacMahon et al., Radiology 2017), nor
+    can those seen on two thick slices, hence the rise with size.
     """
     shape = _falling(outline.elongation, 1.5, 2.1) * _rising(outline.compactness, 0.45, 0.75)
     loose = _falling(outline.contact, 0.18, 0.5)
+    star = (1.0 - _rising(outline.inscribed, 0.62, 0.82)) * _rising(outline.elongation, 1.15, 1.45)
+    loose *= 1.0 - star * _rising(outline.contact, 0.05, 0.2)
     clear = _rising(outline.noise_ratio, 2.0, 4.0)
     if blob.hazy:  # vessels side by side are bright and dark, ground glass is neither
         clear *= _rising(outline.hazy_share, 0.5, 0.75)
+    if outline.kind == "ground_glass":
+        clear *= _falling(outline.dense_share, 0.12, 0.3) * _falling(outline.unevenness, 0.5, 0.8)
     thickest = max(outline.view.spacing)
     low, high = (2.5, max(5.5, 2.5 * thickest)) if outline.kind == "solid" else (5.0, max(7.0, 3.0 * thickest))
     size = _rising(outline.diameter, low, high)
@@ -157,6 +162,7 @@ def _lesion(field: LungField, outline: Outline, score: float, box: Box, mask: Ma
             "elongation": outline.elongation,
             "compactness": outline.compactness,
             "contact": outline.contact,
+            "inscribed": outline.inscribed,
         },
     )
 

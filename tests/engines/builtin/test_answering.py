@@ -1,0 +1,123 @@
+"""From text to answers with lesions given by hand: what is outlined, what is only ranked, what is not shown."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import cast
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from radfind.engines.api import Context
+from radfind.engines.builtin import answering, matching
+from radfind.engines.builtin.analysis import Analysis
+from radfind.engines.builtin.answering import Answerer
+from radfind.engines.builtin.coverage import Coverage
+from radfind.engines.builtin.lesion import Lesion
+from radfind.language.lexicon import default_lexicon
+from radfind.prompts import TextPrompt
+from radfind.volume import Geometry, Volume
+
+SHAPE = (12, 8, 8)
+VOLUME = Volume(np.zeros(SHAPE, np.int16), Geometry.from_parts(SHAPE), modality="CT")
+
+
+def lesion(score: float, longest: float = 8.0, first: int = 2) -> Lesion:
+    return Lesion(
+        concept="solid_nodule",
+        box=(slice(first, first + 2), slice(1, 3), slice(1, 3)),
+        mask=np.ones((2, 2, 2), bool),
+        centre=(first, 1.0, 1.0),
+        side="right",
+        score=score,
+        longest_mm=longest,
+        perpendicular_mm=longest,
+        volume_mm3=8.0,
+        mean_hu=20.0,
+        attributes=("solid",),
+    )
+
+
+class Scan:
+    """An analysis that has found what the test says and covers what it says."""
+
+    def __init__(self, *lesions: Lesion, shown: Coverage = "whole") -> None:
+        self._lesions = lesions
+        self.anatomy = SimpleNamespace(frames={}, covers=lambda region, side=None: shown)
+
+    def lesions(self, family: str, context: Context) -> tuple[Lesion, ...]:
+        return self._lesions if family == "nodule" else ()
+
+    def own_mask(self, found: Lesion, volume: Volume) -> npt.NDArray[np.bool_]:
+        return found.full_mask(SHAPE)
+
+    def own_position(self, kji: tuple[float, float, float], volume: Volume) -> tuple[float, float, float]:
+        return kji
+
+
+@pytest.fixture(autouse=True)
+def everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Any lesion is wherever the text says, and no structure is seen."""
+    monkeypatch.setattr(matching, "place_agreement", lambda anatomy, place, found: 1.0)
+    monkeypatch.setattr(answering, "structure_mask", lambda analysis, finding, volume: np.zeros(SHAPE, bool))
+
+
+def answerer(*lesions: Lesion, shown: Coverage = "whole") -> Answerer:
+    scan = cast(Analysis, Scan(*lesions, shown=shown))
+    return Answerer(scan, VOLUME, default_lexicon(), Context(), "builtin")
+
+
+def test_a_doubtful_blob_is_ranked_but_not_outlined_for_its_name_alone() -> None:
+    asked = answerer(lesion(0.4))
+    result = asked.segment([TextPrompt("pulmonary nodule")])
+    assert result.segments == ()
+    assert "too weak" in result.not_found[0]
+    assert asked.rank(TextPrompt("pulmonary nodule"), top_k=10, threshold=0.0, spread=True).slices
+    assert asked.verify(TextPrompt("Pulmonary nodule."))[0].answer == "maybe"
+
+
+@pytest.mark.parametrize("text", ["8 mm pulmonary nodule", "Nodule in the right upper lobe", "右肺上叶结节"])
+def test_a_doubtful_blob_is_outlined_where_size_or_place_fit(text: str) -> None:
+    assert len(answerer(lesion(0.4)).segment([TextPrompt(text)]).segments) == 1
+    assert answerer(lesion(0.2)).segment([TextPrompt(text)]).segments == ()
+
+
+def test_all_sure_lesions_are_outlined_but_one_when_the_text_means_one() -> None:
+    asked = answerer(lesion(0.9), lesion(0.8, first=7))
+    assert len(asked.segment([TextPrompt("pulmonary nodules")]).segments) == 2
+    assert len(asked.segment([TextPrompt("8 mm pulmonary nodule")]).segments) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "shown", "answer", "code"),
+    [
+        ("Trachea.", "none", "maybe", "not_covered"),
+        ("Trachea.", "part", "maybe", "not_found"),
+        ("No calcification.", "part", "maybe", "not_found"),
+        ("Pulmonary nodule.", "none", "maybe", "not_covered"),
+        ("No pulmonary nodule.", "none", "maybe", "not_covered"),
+        ("No pulmonary nodule.", "part", "maybe", "not_covered"),
+        ("No pulmonary nodule.", "whole", "yes", "supported"),
+    ],
+)
+def test_not_covered_is_not_absent(text: str, shown: Coverage, answer: str, code: str) -> None:
+    verdict = answerer(shown=shown).verify(TextPrompt(text))[0]
+    assert (verdict.answer, verdict.code) == (answer, code), verdict.reason
+
+
+def test_calcium_is_not_told_from_contrast(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = np.zeros(SHAPE, bool)
+    seen[3, 2, 2] = True
+    monkeypatch.setattr(answering, "structure_mask", lambda analysis, finding, volume: seen)
+    asked = answerer()
+    assert asked.segment([TextPrompt("calcification")]).segments[0].mask[3, 2, 2]
+    for text in ("Calcification.", "No calcification."):
+        assert asked.verify(TextPrompt(text))[0].answer == "maybe"
+    assert asked.verify(TextPrompt("Calcification in the aorta."))[0].code == "not_supported"
+
+
+@pytest.mark.parametrize("text", ["trachea", "nodule in the right upper lobe"])
+def test_what_lies_outside_is_said_to(text: str) -> None:
+    assert "does not show the place" in answerer(shown="none").segment([TextPrompt(text)]).not_found[0]
+    assert "does not show the place" not in answerer(shown="whole").segment([TextPrompt(text)]).not_found[0]
