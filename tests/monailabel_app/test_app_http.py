@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
 import SimpleITK as sitk
@@ -150,3 +152,41 @@ def test_a_report_is_held_against_every_image_named(stock, server) -> None:
         ["Figure 2"],
     ]
     assert reply["summary"][0].startswith("Paragraph 1 does not agree with Figure 1")
+
+
+def test_a_second_click_reads_nothing(stock, server) -> None:
+    """The image's bytes are destroyed behind the server's back, with size and date kept: nobody looks again."""
+    original = server.folder / f"{server.nifti}.nii.gz"
+    file = server.folder / "warm.nii.gz"
+    assert stock.upload_image(str(original), "warm")["image"] == "warm"
+    middle = np.rint(np.argwhere(lesion(server)).mean(axis=0)).astype(int)[::-1].tolist()
+    click = {"foreground": [middle], "background": []}
+    first, _ = stock.infer("radfind_deepgrow", "warm", dict(click))
+    stat = file.stat()
+    file.write_bytes(bytes(stat.st_size))
+    os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    second, _ = stock.infer("radfind_deepgrow", "warm", dict(click))
+    assert np.array_equal(sitk.GetArrayFromImage(sitk.ReadImage(first)), sitk.GetArrayFromImage(sitk.ReadImage(second)))
+    os.utime(file)
+    with pytest.raises(monailabel_client.client.MONAILabelClientException):
+        stock.infer("radfind_deepgrow", "warm", dict(click))  # a file that was replaced is read again
+
+
+def test_a_running_job_tells_its_progress_and_is_cancelled(server) -> None:
+    """The engine computes in another process: its steps arrive here, and the word to stop arrives there."""
+    with httpx.Client(base_url=server.url) as client:
+        form = {"params": json.dumps({"text": "a 4 mm calcified nodule in the left lower lobe"})}
+        query = {"model": "radfind_segment", "image": server.series}
+        job = client.post("/radfind/jobs", params=query, data=form).json()["id"]
+        states, messages = [], []
+        with client.stream("GET", f"/radfind/jobs/{job}/events") as stream:
+            for line in stream.iter_lines():
+                if not line.startswith("data: "):
+                    continue
+                wire = json.loads(line[6:])
+                states.append(wire["state"])
+                messages.append(wire["message"])
+                if states[-1] == "running" and wire["message"]:
+                    client.delete(f"/radfind/jobs/{job}")
+        assert states[-1] in ("cancelled", "done")  # done: it had come to its end already
+        assert any(messages)
