@@ -83,6 +83,28 @@ def test_rle(tmp_path: Path, dtype: str) -> None:
     assert np.array_equal(load(path).array[0], stored)
 
 
+@pytest.mark.parametrize("above", [0x0000, 0xF000])
+def test_rle_of_twelve_signed_bits(tmp_path: Path, above: int) -> None:
+    """Whatever stands above the stored bits: nothing, an overlay, or copies of the sign."""
+    values = np.array([[-2048, -1, 0, 2047]], np.int16)
+    packed = (values.view(np.uint16) & 0x0FFF) | np.uint16(above)
+    path = save(
+        image(values, syntax=RLELossless, coded=rle_frame(packed), BitsStored=12, HighBit=11), tmp_path / "a.dcm"
+    )
+    assert np.array_equal(load(path).array[0], values)
+
+
+def test_jpeg_ls_of_twelve_signed_bits(tmp_path: Path) -> None:
+    pytest.importorskip("pillow_jpls")
+    values = (noisy() // 2).clip(-2048, 2047).astype(np.int16)
+    buffer = io.BytesIO()
+    Image.fromarray(values.view(np.uint16) & 0x0FFF).save(buffer, "JPEG-LS")
+    path = save(
+        image(values, syntax=JPEGLSLossless, coded=buffer.getvalue(), BitsStored=12, HighBit=11), tmp_path / "a.dcm"
+    )
+    assert np.array_equal(load(path).array[0], values)
+
+
 def test_rle_color_frames_of_a_cine(tmp_path: Path) -> None:
     one = noisy(color=True)
     frames = [one, one[::-1].copy(), one // 2]

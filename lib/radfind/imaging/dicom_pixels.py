@@ -19,6 +19,7 @@ from pydicom.uid import (
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
+    RLELossless,
 )
 
 from radfind.errors import ImageError
@@ -208,7 +209,9 @@ def read_frame(store: PixelStore, index: int) -> npt.NDArray:
     YBR colour is converted to RGB.
     """
     if store.fragments is not None:
-        return decode(_coded(store, index), store.layout, store.instance)
+        values = decode(_coded(store, index), store.layout, store.instance)
+        # RLE packs the raw octets; the other codings know how many bits a value has.
+        return _only_stored_bits(values, store.layout) if store.instance.syntax == RLELossless else values
     return _raw(store, index)
 
 

@@ -80,7 +80,7 @@ PRESETS: Mapping[str, Window] = MappingProxyType(
         # Width 350-400, centre 20-60.
         "neck": Window(40, 375, source=_RADIOPAEDIA),
         "spine": Window(50, 250, source=_RADIOPAEDIA),
-        "angio": Window(300, 600, source="Common clinical setting for CT angiography; no standard value exists"),
+        "angio": Window(200, 600, source=_RADIOPAEDIA),  # "vascular/heart"
         "air": Window(-426, 1000, source=_SLICER),
         # All of the Hounsfield scale of 12-bit CT, -1024 to 3071.
         "full": Window(1024, 4096, source="12-bit CT range"),
