@@ -210,14 +210,18 @@ class DimsePacs:
     def _associate(
         self, contexts: Sequence[tuple[str, Any]], *, roles: Sequence[Any] = (), handlers: Sequence[Any] = ()
     ) -> Any:
-        from pynetdicom import AE
+        from pynetdicom import AE, evt
 
         ae = AE(ae_title=self._calling)
         ae.connection_timeout, ae.network_timeout, ae.dimse_timeout, ae.acse_timeout = 5, 60, 60, 30
         for abstract, syntaxes in contexts:
             ae.add_requested_context(abstract, syntaxes) if syntaxes else ae.add_requested_context(abstract)
         association = ae.associate(
-            self._host, self._port, ae_title=self._called, ext_neg=list(roles), evt_handlers=list(handlers)
+            self._host,
+            self._port,
+            ae_title=self._called,
+            ext_neg=list(roles),
+            evt_handlers=[(evt.EVT_CONN_OPEN, _at_once), *handlers],
         )
         if not association.is_established:
             why = "refused us" if association.is_rejected else "does not answer"
@@ -248,6 +252,14 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def _at_once(event: Any) -> None:
+    """Each message goes out when it is complete. Held back for the one before to be acknowledged (Nagle), every
+    instance takes 40 ms more."""
+    import socket
+
+    event.assoc.dul.socket.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 def _write_meta(file: Any, event: Any) -> None:
