@@ -24,6 +24,8 @@ from monailabel_app.tasks.examples import moved
 from monailabel_app.tasks.segment import SegmentTask
 from monailabel_app.volumes import VolumeCache
 from radfind.client import RadFindClient
+from radfind.engines.builtin.by_example.grids import to_image
+from radfind.engines.builtin.by_example.registration import Carried, Registration
 from radfind.errors import InputError
 from radfind.prompts import ExemplarPrompt
 from radfind.protocol import WireMask
@@ -213,6 +215,62 @@ def test_masks_of_the_same_voxels_in_any_order(
     affine[:3, 3] = own.to_lps(start)
     volume = Volume(np.zeros(shape, np.int16), own)
     np.testing.assert_array_equal(moved(seen, Geometry(seen.shape, affine), volume), mask)
+
+
+@pytest.fixture
+def unbent(site: Site, monkeypatch: pytest.MonkeyPatch) -> Site:
+    """The site with its own engine; examples are laid on the target as they are (bending takes half a minute)."""
+
+    def carry(self: Registration, mask: np.ndarray, source: Volume) -> Carried:
+        label = sitk.Resample(to_image(mask.astype(np.float32), source), self.fixed, sitk.Transform(), sitk.sitkLinear)
+        return Carried(sitk.GetArrayFromImage(label), 1.0, 1.0)
+
+    monkeypatch.setattr(Registration, "carry", carry)
+    return site
+
+
+def teach(site: Site, image: str, ball: np.ndarray, name: str) -> None:
+    file = write(site.folder / "saved" / f"{image}.nii.gz", np.where(ball, 3, 0).astype(np.uint8))
+    site.store.save_label(image, str(file), "final", {"label_info": [{"name": name, "idx": 3}]})
+
+
+def test_a_text_is_answered_from_saved_labels_where_the_engine_does_not_know_it(unbent: Site) -> None:
+    _, ball = body(2)
+    teach(unbent, "taught", ball, "liver")
+    target = unbent.folder / "found.nrrd"
+    reply = unbent.client.ask_file("radfind_segment", "target", target, text="liver, spleen and muscle")
+    names = reply["label_names"]
+    assert set(names) == {"liver", "muscle"}
+    found = sitk.GetArrayFromImage(sitk.ReadImage(str(target))) == names["liver"]
+    assert 2.0 * (found & ball).sum() / (found.sum() + ball.sum()) > 0.95
+    assert "'liver' answered from the saved labels of taught." in reply["notes"]
+    assert "saved labels" in reply["engine"]
+    assert "chosen by auto" in reply["engine"]
+    assert len(reply["not_supported"]) == 1
+    assert "spleen" in reply["not_supported"][0]
+
+
+def test_a_named_engine_is_not_helped_out_by_saved_labels(unbent: Site) -> None:
+    teach(unbent, "taught", body(2)[1], "liver")
+    with pytest.raises(InputError, match="does not know 'liver'"):
+        unbent.client.ask("radfind_segment", "target", text="liver", engine="builtin")
+    with pytest.raises(InputError, match="does not know 'spleen'"):
+        unbent.client.ask("radfind_segment", "target", text="spleen")
+
+
+def test_everything_has_what_was_taught(unbent: Site) -> None:
+    _, ball = body(2)
+    teach(unbent, "taught", ball, "spleen")
+    reply = unbent.client.ask("radfind_segment", "target", prompts={"prompts": [{"type": "everything"}]}, masks=True)
+    segments = {entry["name"]: entry for entry in reply["segments"]}
+    spleen = segments["spleen"]
+    assert "SCT" in spleen["terminology"]
+    assert spleen["prompt"] == "everything"
+    assert "'spleen' answered from the saved labels of taught." in reply["notes"]
+    masks = {name: WireMask.model_validate(entry["mask"]).unpack(SHAPE) for name, entry in segments.items()}
+    anatomy = [mask for name, mask in masks.items() if segments[name]["finding"] is None]
+    assert np.sum(anatomy, axis=0).max() == 1
+    assert reply["not_found"]
 
 
 @pytest.mark.slow

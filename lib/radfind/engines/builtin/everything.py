@@ -19,14 +19,16 @@ from radfind.volume import Volume
 
 # Parts before wholes: what an earlier one holds, a later one does not get. All other structures come in between.
 _FIRST = ("trachea", "main_bronchus", "lung")
-_LAST = ("bone", "bowel_gas", "calcification", "subcutaneous_fat", "visceral_fat", "muscle")
+TISSUES = ("bone", "bowel_gas", "calcification", "subcutaneous_fat", "visceral_fat", "muscle")
+"""What whole organs are made of too: any structure with a name of its own comes before these."""
+
 _WHOLES = frozenset(
     {"body", "lung_base", "lung_apex", "airway", "airways", "bones", "skeleton", "spine", "fat", "vessels"}
     | {"pulmonary_vessel"}
 )
 """Names that only gather or cut up others."""
 
-_ORDER = (*_FIRST, *sorted(SUPPORTED - _WHOLES - {*_FIRST, *_LAST}), *_LAST)
+_ORDER = (*_FIRST, *sorted(SUPPORTED - _WHOLES - {*_FIRST, *TISSUES}), *TISSUES)
 _SIDED = ("lung",)
 
 

@@ -57,10 +57,10 @@ class Prompted:
             parts.append(self._by_example.segment(volume, examples, context=context, engine=self._engine))
         if visual:
             parts.append(self._interactive.segment(volume, visual, context=context, engine=self._engine))
-        return joined(volume, parts, self._engine)
+        return joined(parts, self._engine)
 
 
-def joined(volume: Volume, parts: Sequence[Segmentation], engine: str) -> Segmentation:
+def joined(parts: Sequence[Segmentation], engine: str) -> Segmentation:
     """The segments, and all that was not found or not supported, of several answers about one volume."""
     segments = [segment for part in parts for segment in part.segments]
     names: dict[str, int] = {}
@@ -73,7 +73,7 @@ def joined(volume: Volume, parts: Sequence[Segmentation], engine: str) -> Segmen
         return tuple(dict.fromkeys(text for part in parts for text in getattr(part, field)))
 
     return Segmentation(
-        volume.geometry,
+        parts[0].geometry,
         tuple(segments),
         not_found=both("not_found"),
         not_supported=both("not_supported"),
