@@ -39,6 +39,7 @@ _EXPIRE_SECONDS = 30.0
 def create(settings: Settings, backend: Backend) -> ASGIApp:
     """The application. Its state folder is made; `backend` starts loading when the application starts."""
     server = _server(settings, backend)
+    info = endpoints.Info(backend)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Any) -> AsyncIterator[None]:
@@ -46,9 +47,10 @@ def create(settings: Settings, backend: Backend) -> ASGIApp:
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(32, thread_name_prefix="radfind-io"))
         server.board.restore()
         backend.start()
-        expiring = asyncio.create_task(_expire(server.board))
+        chores = [asyncio.create_task(_expire(server.board)), asyncio.create_task(info.keep_fresh())]
         yield
-        expiring.cancel()
+        for chore in chores:
+            chore.cancel()
         await server.scheduler.close()
         await asyncio.to_thread(backend.close)
         await asyncio.to_thread(server.audit.close)
@@ -64,7 +66,7 @@ def create(settings: Settings, backend: Backend) -> ASGIApp:
             address=address_of(request),
         )
 
-    app: ASGIApp = Router(routes=_routes(backend, server), lifespan=lifespan)
+    app: ASGIApp = Router(routes=_routes(backend, server, info), lifespan=lifespan)
     app = Pace(app, settings.max_body)
     app = Door(app, settings, server.authenticator, refused)
     if settings.cors:
@@ -100,8 +102,7 @@ async def _expire(board: JobBoard) -> None:
         board.expire()
 
 
-def _routes(backend: Backend, server: Server) -> list[Route | Mount]:
-    info = endpoints.Info()
+def _routes(backend: Backend, server: Server, info: endpoints.Info) -> list[Route | Mount]:
     return [
         Route("/health", endpoints.health),
         Route("/ready", endpoints.ready),

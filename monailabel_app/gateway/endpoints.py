@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections.abc import AsyncIterator
 from typing import Any
@@ -13,7 +14,9 @@ from starlette.responses import JSONResponse, Response
 
 from monailabel_app.gateway import checks, inference, sandbox
 from monailabel_app.gateway.access import who
+from monailabel_app.gateway.backend import Backend, Stage
 from monailabel_app.gateway.errors import CLIENT_CLOSED, Refusal
+from monailabel_app.gateway.faults import where
 from monailabel_app.gateway.forms import Form, read_form
 from monailabel_app.gateway.inference import Inference
 from monailabel_app.gateway.jobs import Job, State
@@ -21,6 +24,8 @@ from monailabel_app.gateway.metrics import CONTENT_TYPE as METRICS_TYPE
 from monailabel_app.gateway.policy import Role
 from monailabel_app.gateway.replies import PlainJSON, checked_output, reply
 from monailabel_app.gateway.server import Server
+
+logger = logging.getLogger(__name__)
 
 
 async def health(request: Request) -> Response:
@@ -38,29 +43,46 @@ async def ready(request: Request) -> Response:
 class Info:
     """``GET /info/`` from a snapshot: many clients poll it, and making it takes MONAI Label a while.
 
-    A snapshot younger than `FRESH` is the answer; until `STALE` it still is, while a new one is made.
+    `keep_fresh` makes a new one every `FRESH` seconds while it is asked for, else every `STALE`; nobody waits for
+    that. Only when it could not be made for `LOST` seconds does a request make it, and tell why it fails.
     """
 
     FRESH = 1.0
     STALE = 10.0
+    LOST = 30.0
 
-    def __init__(self) -> None:
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
         self._body: bytes = b""
-        self._taken = float("-inf")
+        self._taken = self._asked = float("-inf")
         self._making: asyncio.Future[None] | None = None
 
     async def answer(self, request: Request) -> Response:
-        instance = Server.of(request).backend.instance
-        age = time.monotonic() - self._taken
-        if age > self.FRESH:
-            if self._making is None or self._making.done():
-                self._making = asyncio.ensure_future(self._make(instance))
-            if age > self.STALE:
-                await asyncio.shield(self._making)
+        self._backend.check_ready()
+        self._asked = time.monotonic()
+        if self._asked - self._taken > self.LOST:
+            await self._made()
         return Response(self._body, media_type="application/json")
 
-    async def _make(self, instance: Any) -> None:
-        began = time.monotonic()
+    async def keep_fresh(self) -> None:
+        """Runs as long as the server."""
+        while True:
+            await asyncio.sleep(self.FRESH)
+            now = time.monotonic()
+            wanted = now - self._asked < self.STALE or now - self._taken > self.STALE
+            if wanted and self._backend.stage is Stage.READY:
+                try:
+                    await self._made()
+                except Exception as error:
+                    logger.warning("the answer of /info/ cannot be made: %s", where(error))
+
+    async def _made(self) -> None:
+        if self._making is None or self._making.done():
+            self._making = asyncio.ensure_future(self._make())
+        await asyncio.shield(self._making)
+
+    async def _make(self) -> None:
+        began, instance = time.monotonic(), self._backend.instance
         self._body = await asyncio.to_thread(lambda: bytes(PlainJSON(instance.info()).body))
         self._taken = began
 

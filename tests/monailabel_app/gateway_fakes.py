@@ -189,4 +189,4 @@ def live(
         yield Live(f"{scheme}://127.0.0.1:{port}", instance, seen, settings.state)
     finally:
         server.should_exit = True
-        thread.join(15)
+        thread.join(100)

@@ -12,6 +12,7 @@ import httpx
 import pytest
 from gateway_fakes import FakeTask, eventually, live, nrrd
 
+from monailabel_app.gateway.endpoints import Info
 from radfind.errors import EngineError, InputError, NotSupportedError
 
 
@@ -123,3 +124,42 @@ def test_loading(tmp_path: Path) -> None:
         release.set()
         eventually(lambda: httpx.get(f"{server.url}/ready").status_code == 200)
         assert post(server.url).status_code == 200
+
+
+def test_nobody_waits_for_a_new_info(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Info, "FRESH", 0.02)
+    with live(tmp_path, {"fake": FakeTask()}) as server:
+        first = httpx.get(f"{server.url}/info/").json()
+        asked, release = threading.Event(), threading.Event()
+
+        def slow() -> dict[str, object]:
+            asked.set()
+            release.wait(100)
+            return {"name": "new"}
+
+        monkeypatch.setattr(server.instance, "info", slow)
+        assert asked.wait(60)  # a new one is being made
+        assert httpx.get(f"{server.url}/info/").json() == first
+        release.set()
+        eventually(lambda: httpx.get(f"{server.url}/info/").json() == {"name": "new"})
+
+
+def test_an_info_that_fails_is_not_forever_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken() -> dict[str, object]:
+        raise RuntimeError("John Doe")
+
+    with live(tmp_path, {"fake": FakeTask()}) as server:
+        assert httpx.get(f"{server.url}/info/").status_code == 200
+        monkeypatch.setattr(server.instance, "info", broken)
+        monkeypatch.setattr(Info, "LOST", 0.0)
+        answer = httpx.get(f"{server.url}/info/")
+        assert answer.status_code == 500 and "Doe" not in answer.text
+
+
+def test_stopping_closes_the_app(tmp_path: Path) -> None:
+    closed = threading.Event()
+    with live(tmp_path, {"fake": FakeTask(until=threading.Event())}) as server:
+        server.instance.close = closed.set  # type: ignore[attr-defined]
+        job = httpx.post(f"{server.url}/radfind/jobs?model=fake&image=scan").json()["id"]
+        eventually(lambda: httpx.get(f"{server.url}/radfind/jobs/{job}").json()["state"] == "running")
+    assert closed.is_set()  # although a job ran
