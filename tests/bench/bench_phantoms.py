@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import os
+import re
 import sys
 import time
 from collections.abc import Iterable, Sequence
@@ -71,7 +72,8 @@ class Case:
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """The answers on one phantom with a lesion. `caught` values are the verdicts' answers."""
+    """The answers on one phantom with a lesion: the verdicts on the true sentence, the wrong side and the wrong size;
+    whether the lobe named in words is "right", "wrong" or "" for none."""
 
     seed: int
     groups: tuple[str, ...]
@@ -80,6 +82,7 @@ class Row:
     true: str
     side: str
     size: str
+    lobe: str
     same: bool
     extra: int
     made_s: float
@@ -207,6 +210,7 @@ def ask(drawn: Case, made, made_s: float = 0.0) -> Row:
         true=answers["true"].answer,
         side=answers["side"].answer,
         size=answers["size"].answer,
+        lobe=_lobe_named(answers["true"].evidence[0].text if answers["true"].evidence else "", lesion.lobe),
         same=same,
         extra=extra,
         made_s=made_s,
@@ -244,6 +248,11 @@ def ask_clean(drawn: Case, made, made_s: float = 0.0) -> Clean:
                 if verdict.answer == "no":
                     refused.append(verdict.reason)
     return Clean(drawn.seed, tuple(masks), tuple(affirmed), tuple(refused), made_s, time.perf_counter() - started)
+
+
+def _lobe_named(text: str, truth: str | None) -> str:
+    named = re.search(r"(upper|middle|lower) lobe", text)
+    return "" if named is None else "right" if named[1] == truth else "wrong"
 
 
 def _dice(mask: npt.NDArray[np.bool_], truth: npt.NDArray[np.bool_]) -> float:
@@ -306,6 +315,7 @@ def summary(rows: Sequence[Row], clean: Sequence[Clean]) -> tuple[list[str], lis
             f"denied {sum(row.true == 'no' for row in rows)}",
             f"wrong side caught {interval(counts['side'], len(rows))}, affirmed {sum(r.side == 'yes' for r in rows)}",
             f"wrong size caught {interval(counts['size'], len(rows))}, affirmed {sum(r.size == 'yes' for r in rows)}",
+            f"lobe named {sum(bool(row.lobe) for row in rows)}, wrongly {sum(row.lobe == 'wrong' for row in rows)}",
             f"same ranking and mask in the other language {interval(counts['same'], len(rows))}",
             f"extra masks per scan with a lesion {np.mean([row.extra for row in rows]):.2f}",
         ]

@@ -29,8 +29,8 @@ ENDS = {"lung_apex": "apical", "lung_base": "basal"}
 """Zone by concept id."""
 
 CERTAIN = 0.9
-"""A lobe or an end of the lung is named from here on: about 15 mm off the border for the whole lesion. Fissures lie
-that far from where surface anatomy puts them in different people (Aziz et al., Radiographics 2004)."""
+"""A lobe or an end of the lung is named from this share on. With the borders of `regions`, that is 15 mm off a border
+for the whole lesion; fissures vary by centimetres between people."""
 
 
 def place_agreement(anatomy: Anatomy, place: Place, lesion: Lesion) -> float:
