@@ -19,9 +19,16 @@ _DIAMETER = re.compile(r"\s?(?:in\s)?diameter\b")
 _MEASURE_OF = re.compile(r"(?:diameter|calib[a-z]+|width|length|size)s? of (?:the )?\Z")
 
 
+_ANOTHER_SIZE = re.compile(r"[0-9]\s?(?:mm|cm|毫米|厘米)")
+
+
 def measured_organ(folded: str, organs: Sequence[Piece], size: Size) -> int | None:
     """Index of the organ whose width a size is: that of "diameter of the ...", else the nearest before, else behind."""
-    before = [i for i, organ in enumerate(organs) if organ.stop <= size.start]
+    before = [
+        i
+        for i, organ in enumerate(organs)
+        if organ.stop <= size.start and not _ANOTHER_SIZE.search(folded, organ.stop, size.start)
+    ]
     for index in reversed(before):
         if _MEASURE_OF.search(folded[max(0, organs[index].start - 30) : organs[index].start]):
             return index

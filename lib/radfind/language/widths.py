@@ -94,13 +94,15 @@ def with_widths(finding: Finding, told: Sequence[Width], lexicon: Lexicon) -> li
 def too_wide(told: Sequence[Width], findings: Sequence[Finding], lexicon: Lexicon) -> list[Finding]:
     """Findings for organs told to be wider than is normal, where the text claims and denies nothing of the kind."""
     said = {finding.concept.id for finding in findings}
+    said_of = {(finding.concept.id, site.id) for finding in findings for site in finding.place.sites}
     added: dict[tuple[str, tuple[float, ...]], Finding] = {}
     for width in told:
         limit = next((_LIMITS[part.id] for part in lexicon.ancestry(width.organ) if part.id in _LIMITS), None)
         if limit is None or max(width.mm) <= limit[0] or width.section in ("history", "technique"):
             continue
         concept = lexicon.specialise(lexicon.get(limit[1]), width.organ)
-        if concept.id not in said:
+        kinds = [lexicon.specialise(lexicon.get(id), width.organ).id for id in _WIDENINGS]
+        if concept.id not in said and not any((kind, width.organ.id) in said_of for kind in kinds):
             added[width.organ.id, width.mm] = Finding(
                 concept=concept,
                 presence="present",
