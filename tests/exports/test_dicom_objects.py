@@ -142,6 +142,8 @@ def test_seg_comes_back_voxel_exact(written: Written) -> None:
     assert len(masks) == len(truth) == 2
     for number, mask in enumerate(truth, start=1):
         np.testing.assert_array_equal(masks[number], mask)
+    measures = dataset.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
+    assert float(measures.SpacingBetweenSlices) == pytest.approx(written.volume.geometry.spacing[0])
     used = [k for k in range(written.volume.geometry.shape[0]) if any(m[k].any() for m in truth)]
     uids = [written.volume.sop_instance_uid(k) for k in used]
     read = dataset.get_pixels_by_source_instance(uids, ignore_spatial_locations=False)
@@ -269,3 +271,27 @@ def test_outline_of_a_ring_keeps_its_hole() -> None:
     (contour,) = outlines(ring)
     area = abs(np.sum(contour[:, 0] * np.roll(contour[:, 1], -1) - contour[:, 1] * np.roll(contour[:, 0], -1)) / 2)
     assert area == pytest.approx(ring.sum(), rel=0.02)
+
+
+def test_dcmqi_reads_seg_voxel_exact(written: Written, tmp_path: Path) -> None:
+    """Its labelmaps hold the used slices only; they are put on the source's grid by position."""
+    program = shutil.which("segimage2itkimage")
+    if program is None:
+        pytest.skip("dcmqi is not installed (pip install dcmqi)")
+    import SimpleITK as sitk
+
+    command = [program, "--inputDICOM", str(written.files["seg"]), "--outputDirectory", str(tmp_path), "-t", "nrrd"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    truth = [segment.mask for segment in written.segmentation.segments if segment.mask.any()]
+    found = [np.zeros_like(mask) for mask in truth]
+    for file in tmp_path.glob("*.nrrd"):
+        image = sitk.ReadImage(str(file))
+        for value in (int(v) for v in np.unique(sitk.GetArrayFromImage(image)) if v):
+            voxels = np.argwhere(sitk.GetArrayFromImage(image) == value)
+            points = np.array([image.TransformIndexToPhysicalPoint([int(n) for n in v[::-1]]) for v in voxels])
+            index = written.volume.geometry.to_index(points)
+            assert np.abs(index - np.rint(index)).max() < 0.02
+            found[value - 1][tuple(np.rint(index).astype(int).T)] = True
+    for mask, back in zip(truth, found, strict=True):
+        np.testing.assert_array_equal(back, mask)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,8 @@ from orthanc import Orthanc, free_port
 import radfind
 from radfind.client import RadFindClient
 from radfind.errors import InputError
+from radfind.exports.dicom_sr_reading import read_measurement_report
+from radfind.imaging.labelmap_reading import read_segmentation
 from radfind.imaging.writing import write_labelmap
 from radfind.pacs import SeriesCache, connect
 from radfind.results import Segment, Segmentation
@@ -92,6 +95,26 @@ def test_segment_and_rank_through_the_server_by_uid(orthanc: Orthanc, scan: list
             reply = client.ask_file("radfind_segment", uid, tmp_path / "out.nrrd", text="both lungs")
             assert reply["segments"]
             assert np.any(sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "out.nrrd"))))
+            text = "nodule in the right upper lobe"
+            client.ask_file("radfind_export", uid, tmp_path / "out.zip", text=text, formats="seg,sr,ko")
         finally:
             process.terminate()
             process.wait(timeout=30)
+    # What the server wrote goes back to the archive, is found there beside its series, fetched, and read.
+    with zipfile.ZipFile(tmp_path / "out.zip") as archive:
+        archive.extractall(tmp_path / "sent")
+    pacs = connect(orthanc.web)
+    pacs.store(sorted((tmp_path / "sent").iterdir()))
+    volume = radfind.load(tmp_path / "phantom")
+    found = {r.modality: r.series_uid for r in pacs.find_series(StudyInstanceUID=str(volume.study_uid))}
+    assert set(found) == {"CT", "SEG", "SR", "KO"}
+    cache = SeriesCache(tmp_path / "fetched")
+    back = {kind: next(cache.get(pacs, found[kind]).iterdir()) for kind in ("SEG", "SR", "KO")}
+    nodule = read_segmentation(back["SEG"], volume).segments[0].mask
+    truth = phantom.truth["lesion_1"]
+    assert 2 * (nodule & truth).sum() / (nodule.sum() + truth.sum()) > 0.7
+    numbers = {m.name.meaning: m.value for m in read_measurement_report(back["SR"], volume).measurements}
+    assert numbers["Volume"] == pytest.approx(nodule.sum() * volume.geometry.voxel_volume)
+    keys = pydicom.dcmread(back["KO"])
+    shown = {r.ReferencedSOPInstanceUID for item in keys.ContentSequence for r in item.get("ReferencedSOPSequence", ())}
+    assert shown <= uids and any(truth[k].any() for k, s in enumerate(volume.slices) if s.sop_instance_uid in shown)

@@ -14,6 +14,7 @@ from radfind.errors import InputError
 from radfind.exports.coding import SegmentCodes, codes_of
 from radfind.exports.dicom_common import (
     coding_schemes,
+    decimals,
     dicom_code,
     equipment,
     finished,
@@ -70,7 +71,7 @@ def frame_of_one(volume: Volume, sources: list[Dataset], used: list[int], first:
     frames[used] = 1
     if len(sources) > 1:  # slices that hold nothing need not be passed through at all
         frames, sources = frames[used], [sources[n] for n in used]
-    return hd.seg.Segmentation(
+    dataset = hd.seg.Segmentation(
         source_images=sources,
         pixel_array=frames,
         segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
@@ -85,6 +86,11 @@ def frame_of_one(volume: Volume, sources: list[Dataset], used: list[int], first:
         coding_schemes=coding_schemes(),
         **equipment(),
     )
+    if volume.geometry.shape[0] > 1:
+        # Where slices have gaps, readers that are told nothing else lay the frames one slice thickness apart (dcmqi).
+        measures = dataset.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
+        measures.SpacingBetweenSlices = decimals(volume.geometry.spacing[:1])[0]
+    return dataset
 
 
 def write_seg(segmentation: Segmentation, volume: Volume, path: str | Path) -> Path:
