@@ -352,7 +352,7 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=1000, help="first seed of those with a lesion")
     parser.add_argument("--count", type=int, default=12, help="phantoms with a lesion")
     parser.add_argument("--clean", type=int, default=4, help="phantoms without; their seeds begin 500 later")
-    parser.add_argument("--jobs", type=int, default=1, help="processes")
+    parser.add_argument("--jobs", type=int, default=2, help="processes")
     options = parser.parse_args()
     tasks = [("lesion", options.first + n) for n in range(options.count)]
     tasks += [("clean", options.first + 500 + n) for n in range(options.clean)]
