@@ -340,7 +340,11 @@ def _storm(make: Make, volume: Volume, rounds: int) -> None:
             assert len(result.scores) == 6
         timer.join() if text != kind else None
     assert len(rank(engine, volume, "x").scores) == 6
-    assert _resident_kib() - before < 20_000
+    growth = _resident_kib() - before
+    print(
+        f"{rounds} rounds, {engine.status()[0]['starts']} starts of the worker, {growth} KiB more resident than before"
+    )
+    assert growth < 20_000
     assert threading.active_count() < 12
 
 

@@ -10,7 +10,7 @@ import tiny_qwen
 
 from radfind.engines.qwen3vl import template
 from radfind.engines.qwen3vl.documents import Clip, Image, document_text, frames_of, patches, resized, smart_size
-from radfind.engines.qwen3vl.scorer import Scorer
+from radfind.engines.qwen3vl.scorer import Scorer, best_dtype
 from radfind.errors import EngineError, ImageError, PromptError
 
 pytest.importorskip("transformers")
@@ -139,6 +139,27 @@ def test_a_prompt_too_long_is_refused_not_cut(scorer: Scorer) -> None:
 def test_a_broken_image_is_an_error_never_a_score(pixels: np.ndarray) -> None:
     with pytest.raises(ImageError, match="never scored"):
         Image(pixels)
+
+
+@pytest.mark.parametrize(
+    ("device", "has_bfloat16", "expected"),
+    [("cpu", True, "float32"), ("cuda:0", True, "bfloat16"), ("cuda:0", False, "float16")],
+)
+def test_half_precision_is_what_the_device_has(
+    monkeypatch: pytest.MonkeyPatch, device: str, has_bfloat16: bool, expected: str
+) -> None:
+    torch = pytest.importorskip("torch")
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **options: has_bfloat16)
+    assert best_dtype(device) == expected
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_half_precision_scores_stay_near(folder: Path, dtype: str, straight: list[float]) -> None:
+    scorer = Scorer(folder, dtype=dtype)
+    seen = scorer.see([Image(image) for image in _images(3)])
+    assert seen[0].features.dtype == scorer.dtype
+    scores = scorer.score(scorer.query(QUERY, "radiology"), [[one] for one in seen])
+    np.testing.assert_allclose(scores, straight[:3], atol=0.05)
 
 
 def test_an_empty_folder_is_named(tmp_path: Path) -> None:
