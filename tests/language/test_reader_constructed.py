@@ -5,11 +5,15 @@ from __future__ import annotations
 import constructed_scores
 import pytest
 
+CASES = [
+    (name, what)
+    for name in constructed_scores.SETS
+    for what in constructed_scores.WHAT
+    if what != "reference" or " @" in (constructed_scores.LABELS / f"constructed_{name}.json").read_text("utf-8")
+]
 
-@pytest.mark.parametrize("name", constructed_scores.SETS)
-@pytest.mark.parametrize("what", constructed_scores.WHAT)
+
+@pytest.mark.parametrize(("name", "what"), CASES)
 def test_made_up_sentences_are_read_as_labelled(name: str, what: str) -> None:
     score = constructed_scores.score(name)[what]
-    if not score.hits and not score.errors:
-        pytest.skip("none in these sentences")
     assert min(score.precision, score.recall) >= 0.95, score.errors

@@ -102,5 +102,9 @@ def english_variants(term: str) -> tuple[str, ...]:
     a space for a space or a hyphen.
     """
     joined = (term.replace("-", " "), term.replace("-", "")) if "-" in term else (term,)
-    forms = (form for base in joined for spelled in with_british(base) for form in with_plurals(spelled))
+    forms = [form for base in joined for spelled in with_british(base) for form in with_plurals(spelled)]
+    compound = term.partition(" ")[0]
+    if compound.count("-") > 1:  # "tree-in-bud nodule" is no tree, but a nodule
+        rest = term.partition(" ")[2]
+        forms += [f"{compound.replace('-', ' ')} {plural}" for plural in with_plurals(rest)[1:] if rest]
     return tuple(dict.fromkeys(forms))
