@@ -280,3 +280,50 @@ def test_malformed_files_never_crash_or_hang(shared_data: Callable[[str], Path])
     files = [path for path in folder.rglob("*") if path.is_file()]
     assert len(lines) == len(files)
     assert "read BASELINE_valid_ct.dcm" in lines
+
+
+_LOAD_MUTATED = """
+import pathlib, random, sys
+from radfind.errors import ImageError
+from radfind.imaging import load
+whole = pathlib.Path(sys.argv[1]).read_bytes()
+stream = whole.index(b"\\xe0\\x7f\\x10\\x00OB") + 28
+target = pathlib.Path(sys.argv[1]).with_name("mutated.dcm")
+for seed in range(int(sys.argv[2])):
+    draw, data = random.Random(seed), bytearray(whole)
+    kind = seed % 4
+    for _ in range(draw.choice([1, 2, 4, 30])):
+        at = stream + draw.randrange(80 if kind == 0 else len(data) - stream - 10)
+        if kind == 3:  # a marker where none belongs
+            data[at : at + 2] = bytes([0xFF, draw.choice([0xC3, 0xC4, 0xD8, 0xD9, 0xDA, 0xDD, 0xF7, 0x51, 0x90])])
+        else:
+            data[at] = draw.randrange(256)
+    if kind == 2:
+        data[draw.randrange(stream, len(data)) : -8] = b""
+    target.write_bytes(data)
+    try:
+        load(target)
+    except ImageError as error:
+        assert "mutated.dcm" in str(error), str(error)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("coding", ["jpeg-lossless", "jpeg-baseline", "jpeg-2000", "jpeg-ls", "rle"])
+def test_no_mutated_stream_crashes_the_process(tmp_path: Path, coding: str) -> None:
+    stored, path, buffer = noisy(), tmp_path / "a.dcm", io.BytesIO()
+    if coding in ("jpeg-lossless", "jpeg-2000"):
+        with_gdcm(stored, path, {"jpeg-lossless": "JPEG", "jpeg-2000": "JPEG2000"}[coding])
+    elif coding == "jpeg-baseline":
+        Image.fromarray(noisy("uint8")).save(buffer, "JPEG")
+        save(image(noisy("uint8"), syntax=JPEGBaseline8Bit, coded=buffer.getvalue()), path)
+    elif coding == "jpeg-ls":
+        pytest.importorskip("pillow_jpls")
+        Image.fromarray((stored + 2000).astype(np.uint16)).save(buffer, "JPEG-LS")
+        save(image(stored, syntax=JPEGLSLossless, coded=buffer.getvalue()), path)
+    else:
+        save(image(stored, syntax=RLELossless, coded=rle_frame(stored)), path)
+    done = subprocess.run(
+        [sys.executable, "-c", _LOAD_MUTATED, str(path), "400"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
