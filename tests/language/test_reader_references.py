@@ -58,6 +58,7 @@ SERIES_FIRST = (
     "（序列{s} 图像{i}）",
     "se{s}, im{i}",
     "series {s}/{i}",
+    "serial {s} image{i}",
     "S{s} IM{i}",
     "Se{s}Im{i}",
     "SE{s}-IM{i}",

@@ -15,7 +15,7 @@ LONGEST_RANGE = 50
 
 _KEY = r"(?<![a-z0-9])"
 _MARK = r"\s*(?:\.?\s?(?:no\.?|nr\.?|numbers?)|\.|:|=|#|号|第)?\s*[:#]?\s*"
-_SERIES = rf"(?:{_KEY}(?:series|ser|se|sequence|seq|scan\ series)|序列|系列){_MARK}"
+_SERIES = rf"(?:{_KEY}(?:series|serial|serie|ser|se|sequence|seq|scan\ series)|序列|系列){_MARK}"
 _IMAGE_NAME = r"(?:images|image|imgs|img|ima|im|slices|slice|sl|sections|section|frames|frame)"
 _IMAGE = rf"(?:{_KEY}{_IMAGE_NAME}|图像|影像|图|层面|层号){_MARK}"
 # Not a size, a decimal, a date, a percentage, an age or a count of something.
