@@ -98,7 +98,7 @@ def judge(outline: Outline, blob: Blob) -> float:
     clear = _rising(outline.noise_ratio, 2.0, 4.0)
     if blob.hazy:  # vessels side by side are bright and dark, ground glass is neither
         clear *= _rising(outline.hazy_share, 0.5, 0.75)
-    if outline.kind == "ground_glass":
+    if blob.hazy or outline.kind == "ground_glass":  # what has a large core is seen without taking vessels away
         clear *= _falling(outline.dense_share, 0.12, 0.3) * _falling(outline.unevenness, 0.5, 0.8)
     thickest = max(outline.view.spacing)
     low, high = (2.5, max(5.5, 2.5 * thickest)) if outline.kind == "solid" else (5.0, max(7.0, 3.0 * thickest))
