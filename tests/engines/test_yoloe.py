@@ -151,6 +151,14 @@ def test_tiles_and_thresholds(engine: HostedEngine, make: Make, volume: Volume) 
     assert none.not_found == ("lung nodule",)
 
 
+def test_a_vocabulary_file_says_what_everything_is(make: Make, volume: Volume, tmp_path: Path) -> None:
+    words = tmp_path / "words.txt"
+    words.write_text("first thing\n\nsecond thing\n")
+    found = make(vocabulary=words).segment(volume, [EverythingPrompt()], context=Context()).segments
+    assert found
+    assert {segment.name.rstrip("0123456789 ") for segment in found} <= {"first thing", "second thing"}
+
+
 def test_without_the_text_encoder_the_message_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(EngineError, match=r"text encoder is not here.*or show an example"):
         TextEmbeddings(tmp_path, "m", None, tmp_path).get(["nodule"])
