@@ -18,17 +18,29 @@ from radfind.results import Segment, Segmentation
 from radfind.volume import Volume
 
 SCALE = 5
+GREY, WAY, OTHER_WAY = (150, 150, 150), (0, 255, 160), (90, 160, 130)
 
 
 def draw_plan(
-    volume: Volume, plan: Segmentation, body: npt.NDArray[np.bool_], ways: Sequence[Trajectory], out: Path
+    volume: Volume,
+    plan: Segmentation,
+    body: npt.NDArray[np.bool_],
+    ways: Sequence[Trajectory],
+    out: Path,
+    *,
+    spared: Sequence[Segment] = (),
 ) -> None:
-    """Write axial.png, coronal.png and models.png. The lesion is the last segment but one."""
+    """Write axial.png, coronal.png and models.png. The lesion is the last segment but one.
+
+    Arguments:
+        spared: what the ways keep clear of; drawn thin and grey.
+    """
     lesion = plan.segments[-2]
     upright = volume.oriented("LPS")
     centre = upright.geometry.to_index(centroid(lesion.mask, volume.geometry))
     grey = apply(upright, "abdomen")
-    masks = [(s, volume.__class__(s.mask, volume.geometry).oriented("LPS").array) for s in plan.segments]
+    shown = [*(Segment(s.name, s.mask, color=GREY) for s in spared), *plan.segments]
+    masks = [(s, volume.__class__(s.mask, volume.geometry).oriented("LPS").array) for s in shown]
     for axis, name in ((0, "axial"), (1, "coronal")):
         at = round(float(centre[axis]))
         spacing = [s for n, s in enumerate(upright.geometry.spacing) if n != axis]
@@ -36,12 +48,19 @@ def draw_plan(
         outlines = [(s, _plane(mask.astype(np.uint8), axis, at)) for s, mask in masks]
         picture = _slice(plane, outlines, spacing)
         draw = ImageDraw.Draw(picture)
+        told = [
+            f"way {n}: {w.length_mm:.0f} mm, {w.least_clearance_mm:.0f} mm clear" for n, w in enumerate(ways, start=1)
+        ]
+        legend = [(s.name, s.color) for s in plan.segments] + [("kept clear of", GREY)] * bool(spared)
         for number, way in enumerate(ways):
             ends = [upright.geometry.to_index(p) for p in (way.entry_lps, way.target_lps)]
             flat = [_on_picture(end, axis, plane.shape, spacing) for end in ends]
-            draw.line([*flat[0], *flat[1]], fill=(0, 255, 160) if number == 0 else (90, 160, 130), width=2)
-        picture.save(out / f"{name}.png")
-    _space(plan, body, volume, ways, out / "models.png")
+            draw.line([*flat[0], *flat[1]], fill=WAY if number == 0 else OTHER_WAY, width=2)
+        _beside(picture, legend + [(text, WAY if n == 0 else OTHER_WAY) for n, text in enumerate(told)]).save(
+            out / f"{name}.png"
+        )
+    bones = Segmentation(plan.geometry, tuple(s for s in shown[: len(spared)] if "rib" in s.name))
+    _space(plan, bones, body, volume, ways, out / "models.png")
 
 
 def _plane(array: npt.NDArray, axis: int, at: int) -> npt.NDArray:
@@ -66,20 +85,34 @@ def _slice(
     size = round(plane.shape[1] * spacing[1] / unit * SCALE), round(plane.shape[0] * spacing[0] / unit * SCALE)
     picture = Image.fromarray(plane).convert("RGB").resize(size, Image.Resampling.BICUBIC)
     draw = ImageDraw.Draw(picture)
-    for number, (segment, mask) in enumerate(outlines):
+    for segment, mask in outlines:
         for contour in find_contours(np.pad(mask, 1), 0.5):
             points = [
                 ((c - 0.5) * spacing[1] / unit * SCALE, (r - 0.5) * spacing[0] / unit * SCALE) for r, c in contour
             ]
-            draw.line(points, fill=segment.color, width=2)
-        draw.text((6, 6 + 14 * number), segment.name, fill=segment.color)
+            draw.line(points, fill=segment.color, width=1 if segment.color == GREY else 2)
     draw.text((6, size[1] // 2), "R", fill="white")
     draw.text((size[0] - 12, size[1] // 2), "L", fill="white")
     return picture
 
 
+def _beside(picture: Image.Image, lines: Sequence[tuple[str, tuple[int, int, int]]]) -> Image.Image:
+    """The picture with its legend at its right, where it hides nothing."""
+    whole = Image.new("RGB", (picture.width + 220, picture.height))
+    whole.paste(picture, (0, 0))
+    draw = ImageDraw.Draw(whole)
+    for number, (text, color) in enumerate(lines):
+        draw.text((picture.width + 10, 10 + 18 * number), text, fill=color)
+    return whole
+
+
 def _space(
-    plan: Segmentation, body: npt.NDArray[np.bool_], volume: Volume, ways: Sequence[Trajectory], path: Path
+    plan: Segmentation,
+    bones: Segmentation,
+    body: npt.NDArray[np.bool_],
+    volume: Volume,
+    ways: Sequence[Trajectory],
+    path: Path,
 ) -> None:
     import vtkmodules.vtkRenderingOpenGL2  # noqa: F401  (registers the renderer)
     from vtkmodules.vtkFiltersSources import vtkLineSource
@@ -108,7 +141,9 @@ def _space(
         actor.GetProperty().SetLineWidth(4)
         renderer.AddActor(actor)
 
-    add(polydata(Model("skin", surface(body, volume.geometry))), (220, 190, 170), 0.12)
+    add(polydata(Model("skin", surface(body, volume.geometry))), (220, 190, 170), 0.2)
+    for model in models_of(bones) if bones.segments else ():
+        add(polydata(model), (225, 215, 190), 0.6)
     for model in models_of(plan):
         see_through = model.name == "liver" or model.name.startswith("margin")
         add(polydata(model), model.color, 0.3 if see_through else 1.0)
@@ -117,12 +152,13 @@ def _space(
         line.SetPoint1(*way.entry_lps)
         line.SetPoint2(*way.target_lps)
         line.Update()
-        add(line.GetOutput(), (0, 255, 160) if number == 0 else (120, 200, 170), 1.0)
+        add(line.GetOutput(), WAY if number == 0 else OTHER_WAY, 1.0)
     camera = renderer.GetActiveCamera()  # from the front, a little from the right; head up
     camera.SetPosition(-0.5, -1, 0.25)
     camera.SetFocalPoint(0, 0, 0)
     camera.SetViewUp(0, 0, 1)
     renderer.ResetCamera()
+    camera.Zoom(1.3)
     window.Render()
     grab, writer = vtkWindowToImageFilter(), vtkPNGWriter()
     grab.SetInput(window)
@@ -130,3 +166,8 @@ def _space(
     writer.SetInputData(grab.GetOutput())
     writer.SetFileName(str(path))
     writer.Write()
+    picture = Image.open(path)
+    draw = ImageDraw.Draw(picture)
+    for x, letter in ((12, "R"), (picture.width - 20, "L")):
+        draw.text((x, picture.height // 2), letter, fill="white")
+    picture.save(path)

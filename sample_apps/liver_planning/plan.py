@@ -18,6 +18,7 @@ from pictures import draw_plan
 
 import radfind
 from radfind.engines.builtin.anatomy import Anatomy
+from radfind.errors import InputError
 from radfind.exports.meshes import Model, write_models
 from radfind.exports.package import write_package
 from radfind.exports.plan_markups import write_trajectory_markups
@@ -77,8 +78,12 @@ def plan(volume: Volume, segments: dict[str, Segment], lesion: Segment, out: Pat
     vessels = {name: s for name, s in segments.items() if name.startswith(VESSELS)}
     distances = {name: distance_between(lesion.mask, s.mask, geometry).minimum_mm for name, s in vessels.items()}
     anatomy = Anatomy(volume)
-    body = volume.restore(anatomy.mask("body"))
-    spared = {name: s.mask for name, s in segments.items() if any(word in name for word in SPARED)}
+    whole = anatomy.mask("body")
+    if whole is None:
+        raise InputError("No body was found in the scan, so there is no skin to enter through. Give a CT of a patient.")
+    body = volume.restore(whole)
+    clear = {name: s for name, s in segments.items() if any(word in name for word in SPARED)}
+    spared = {name: s.mask for name, s in clear.items()}
     ways = trajectories(centroid(lesion.mask, geometry), body, spared, geometry, count=5)
 
     outline = surface(lesion.mask, geometry)
@@ -96,8 +101,9 @@ def plan(volume: Volume, segments: dict[str, Segment], lesion: Segment, out: Pat
     kept = [liver, *vessels.values(), lesion, zone]
     result = Segmentation(geometry, tuple(kept), engine="plan")
     write_package(volume, result, out, ["seg", "sr", "rtstruct", "stl", "3mf", "glb", "seg.nrrd", "csv"])
-    draw_plan(volume, result, body, ways, out)
+    draw_plan(volume, result, body, ways, out, spared=[s for name, s in clear.items() if name not in vessels])
     sizes = measure(volume, lesion)
+    cut = [s.name for s in (liver, lesion, *vessels.values()) if _at_border(s.mask)]
     return {
         "lesion": {q.name: round(q.value, 2) for q in sizes.quantities[:5]},
         "margin_mm": MARGIN_MM,
@@ -106,7 +112,13 @@ def plan(volume: Volume, segments: dict[str, Segment], lesion: Segment, out: Pat
         "remnant_share": round(left.remnant_share, 3),
         "distance_mm": {name: round(value, 1) for name, value in distances.items()},
         "ways": [_told(way) for way in ways],
+        "notes": [f"{name} reaches the border of the scan: its numbers are of the part in it." for name in cut],
     }
+
+
+def _at_border(mask: npt.NDArray[np.bool_]) -> bool:
+    """Whether a structure goes on, or may go on, where the scan ends: a remnant's share is then of a part only."""
+    return any(bool(np.take(mask, end, axis).any()) for axis in range(3) for end in (0, -1))
 
 
 def _told(way: Trajectory) -> dict[str, object]:

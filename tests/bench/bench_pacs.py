@@ -25,7 +25,7 @@ from radfind.pacs import SeriesCache, SeriesRecord, connect
 from radfind.phantom import write_dicom
 from radfind.volume import Geometry, Volume
 
-RUNS = 3
+RUNS = 2
 
 
 def timed(name: str, work: Callable[[int], object]) -> None:

@@ -25,6 +25,7 @@ def test_plan_of_the_shared_abdomen(shared_data: Callable[[str], Path], tmp_path
     assert told["lesion"]["volume_mm3"] == pytest.approx(np.pi / 6 * 25**3, rel=0.03)
     assert told["resected_ml"] == pytest.approx(np.pi / 6 * 45**3 / 1000, rel=0.05)
     assert told["ways"] and all(way["clearance_mm"] >= 3 for way in told["ways"])
+    assert any("liver reaches the border" in note for note in told["notes"])  # the scan ends within the liver
     names = {file.name for file in tmp_path.iterdir()}
     assert {"segmentation.dcm", "measurements.dcm", "contours.dcm", "models.glb", "models.3mf", "axial.png"} <= names
     if shutil.which("dciodvfy"):
