@@ -128,6 +128,79 @@ def test_wrong_clicks_are_4xx_and_named(server, params: dict, names: str) -> Non
         server.client.ask("radfind_deepgrow", server.nifti, **params)
 
 
+@pytest.mark.parametrize("task", ["radfind_deepgrow", "radfind_deepedit"])
+@pytest.mark.parametrize(
+    ("request_", "names"),
+    [
+        ({"foreground": [[5, 5, 5], [9999, 0, 0]], "background": []}, r"foreground\[1\]"),
+        ({"foreground": [[5, 5, 5]], "background": [[5, 5, 5]]}, "Point 2"),
+        ({"foreground": [], "background": [[0, 0, 0]]}, "positive"),
+    ],
+)
+def test_the_stock_client_is_told_which_click_is_wrong(stock, server, task: str, request_: dict, names: str) -> None:
+    with pytest.raises(Exception, match=rf"4\d\d[\s\S]*{names}"):
+        stock.infer(task, server.nifti, {"label": "a", "roi": [], **request_})
+
+
+def painted(server, folder: Path, spots: dict[int, list[tuple[int, int, int]]], *, shift: float = 0.0) -> str:
+    """A labelmap file in the image's grid with `spots` ((k, j, i)) of each value, moved by `shift` mm."""
+    image = sitk.ReadImage(str(server.folder / "second.nii.gz"))
+    array = np.zeros(lesion(server).shape, np.uint8)
+    for value, places in spots.items():
+        array[tuple(np.array(places).T)] = value
+    label = sitk.GetImageFromArray(array)
+    label.CopyInformation(image)
+    label.SetOrigin([x + shift for x in image.GetOrigin()])
+    file = folder / "painted.nii.gz"
+    sitk.WriteImage(label, str(file))
+    return str(file)
+
+
+def test_odd_but_sound_scribbles_are_answered(stock, server, tmp_path: Path) -> None:
+    inside = [tuple(place) for place in np.argwhere(lesion(server)).tolist()]
+    corners = [(k, j, i) for k in (0, -1) for j in (0, -1) for i in (0, -1)]
+    everywhere = painted(server, tmp_path, {3: inside, 2: corners})  # all of it, and every corner
+    file, _ = stock.infer("radfind_scribbles", server.nifti, {}, label_in=everywhere)
+    assert dice(file, lesion(server)) >= 0.8
+    corner = painted(server, tmp_path, {3: [(0, 0, 0), (0, 0, 1), (0, 1, 0)]})
+    file, _ = stock.infer("radfind_scribbles", server.nifti, {}, label_in=corner)
+    assert sitk.GetArrayFromImage(sitk.ReadImage(file))[0, 0, 0] == 1
+
+
+def test_wrong_scribbles_are_4xx_and_named(stock, server, tmp_path: Path) -> None:
+    only_background = painted(server, tmp_path, {2: [(5, 5, 5)]})
+    with pytest.raises(Exception, match=r"4\d\d[\s\S]*does not belong"):
+        stock.infer("radfind_scribbles", server.nifti, {}, label_in=only_background)
+    elsewhere = painted(server, tmp_path, {3: [(5, 5, 5)]}, shift=40.0)
+    with pytest.raises(Exception, match=r"4\d\d[\s\S]*scribbles in \W+label"):
+        stock.infer("radfind_scribbles", server.nifti, {}, label_in=elsewhere)
+    on_it = painted(server, tmp_path, {3: [(5, 5, 5)]})
+    info = [{"name": "foreground_scribbles"}]
+    with pytest.raises(Exception, match=r"4\d\d[\s\S]*label_info"):
+        stock.infer("radfind_scribbles", server.nifti, {"label_info": info}, label_in=on_it)
+
+
+def test_a_click_on_a_file_that_stores_its_slices_backwards(stock, server, tmp_path: Path) -> None:
+    """The client counts k as the file does; the labelmap comes back in the file's own order."""
+    image = sitk.ReadImage(str(server.folder / "second.nii.gz"))
+    backwards = image[:, :, ::-1]
+    assert backwards.GetDirection()[8] < 0
+    file = tmp_path / "backwards.nrrd"
+    sitk.WriteImage(backwards, str(file))
+    i, j, k = centre(server)
+    click = [i, j, backwards.GetSize()[2] - 1 - k]
+    session = stock.create_session(str(file))["session_id"]
+    result, params = stock.infer(
+        "radfind_deepgrow", "", {"foreground": [click], "background": [], "roi": []}, session_id=session
+    )
+    assert params["volume"]["reversed_k"]
+    found = sitk.ReadImage(result)
+    assert found.GetDirection() == pytest.approx(backwards.GetDirection())
+    np.testing.assert_allclose(found.GetOrigin(), backwards.GetOrigin(), atol=1e-3)
+    assert dice(result, lesion(server)[::-1]) >= 0.8
+    stock.remove_session(session)
+
+
 def test_scribbles_without_paint_are_named(server, stock, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="label"):
         server.client.ask("radfind_scribbles", server.nifti)

@@ -138,6 +138,20 @@ def test_scribbles_and_a_rough_mask() -> None:
     assert dice(refined, truth) > max(0.85, dice(rough, truth) + 0.1)
 
 
+def test_what_is_painted_comes_back_clean() -> None:
+    volume, truth = ball_volume((1.0, 1.0, 1.0))
+    noise = np.random.default_rng(8).normal(0, 15, truth.shape)  # a seventh of the contrast
+    grainy = dataclasses.replace(volume, array=(volume.array + noise).astype(np.float32))
+    fore = ScribblePrompt(np.array([[24, 24, 24 + d] for d in range(-5, 6)]))
+    back = ScribblePrompt(np.array([[24, 24 + d, 9] for d in range(-12, 13)]), positive=False)
+    mask = ask(grainy, fore, back).segments[0].mask
+    assert ndimage.label(mask)[1] == 1
+    assert not (ndimage.binary_fill_holes(mask) & ~mask).any()
+    assert mask[tuple(fore.kji.T)].all()
+    assert not mask[tuple(back.kji.T)].any()
+    assert dice(mask, truth) >= 0.85
+
+
 def test_clicks_bind_and_the_rest_stays() -> None:
     volume, _ = ball_volume((1.0, 1.0, 1.0))
     first = PointPrompt((24.0, 24.0, 24.0))

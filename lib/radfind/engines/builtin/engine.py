@@ -10,6 +10,7 @@ from radfind.engines.builtin.answering import Answerer
 from radfind.engines.builtin.everything import segment_everything
 from radfind.engines.builtin.prompted import Prompted
 from radfind.engines.builtin.vocabulary import known_concepts
+from radfind.engines.slice_images import MODALITIES
 from radfind.language.lexicon import default_lexicon
 from radfind.prompts import Prompt, TextPrompt
 from radfind.results import Ranking, Segmentation, Verdict
@@ -33,7 +34,7 @@ class BuiltinEngine:
         return EngineInfo(
             name=NAME,
             tasks=("segment", "rank", "verify"),
-            modalities=("CT",),
+            modalities=MODALITIES,  # visual prompts and examples; text needs a CT, and a refusal says so
             prompts=(
                 *("TextPrompt", "PointPrompt", "BoxPrompt", "ScribblePrompt", "MaskPrompt"),
                 *("ExemplarPrompt", "EverythingPrompt"),

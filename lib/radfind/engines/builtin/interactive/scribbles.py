@@ -19,6 +19,12 @@ _MOST_VOXELS = 300_000
 
 _BINS = 48
 
+_SMOOTHED = 0.4
+"""Share of the noise that `Patch.smooth` leaves, at most (scanner noise is correlated)."""
+
+_AROUND_MM = 20.0
+"""Background painted further away than this and the length of the object's paint says nothing about its edge."""
+
 
 def add_scribbles(state: State, patch: Patch, wanted: Mask, unwanted: Mask) -> State:
     """Change the mask so that it follows painted voxels (masks on the patch); far from them it stays as it was."""
@@ -50,7 +56,7 @@ def refine_mask(patch: Patch, mask: Mask) -> Mask:
 
 
 def _walk(patch: Patch, wanted: Mask, unwanted: Mask, base: Mask | None) -> Mask:
-    marked = wanted | unwanted if base is None else wanted | unwanted & _dilated(base, 3) | base
+    marked = wanted | (_near(wanted, unwanted, patch) if base is None else unwanted & _dilated(base, 3) | base)
     extent = bounding_box(marked)
     margin_mm = 8.0 + 0.5 * float(
         np.median([(p.stop - p.start) * s for p, s in zip(extent, patch.spacing, strict=True)])
@@ -65,7 +71,10 @@ def _walk(patch: Patch, wanted: Mask, unwanted: Mask, base: Mask | None) -> Mask
     fore_s, back_s = _blocks(fore, factors).any(axis=(1, 3, 5)), _blocks(back, factors).any(axis=(1, 3, 5))
     back_s &= ~fore_s
     held_s = None if held is None else _blocks(held, factors).mean(axis=(1, 3, 5)) > 0.5
-    prior, scale = _opinion(small, fore_s, back_s, held_s, patch.noise)
+    # Edges are where voxels differ, but what a voxel looks like is told better by it and its neighbours together.
+    soft = _blocks(patch.smooth[box], factors).mean(axis=(1, 3, 5))
+    prior, contrast = _opinion(soft, fore_s, back_s, held_s, _SMOOTHED * patch.noise)
+    scale = max(patch.noise, 0.18 * contrast)
     k, j, i = (s * f for s, f in zip(patch.spacing, factors, strict=True))
     chance = random_walk(small, (k, j, i), fore_s, back_s, prior, scale=scale)
     full = _enlarged(chance, factors, values.shape) > 0.5
@@ -74,10 +83,20 @@ def _walk(patch: Patch, wanted: Mask, unwanted: Mask, base: Mask | None) -> Mask
     return out
 
 
+def _near(wanted: Mask, unwanted: Mask, patch: Patch) -> Mask:
+    """The unwanted voxels that can tell where the object ends: a corner of the scan would make a walk of all of it."""
+    length = max((p.stop - p.start) * s for p, s in zip(bounding_box(wanted), patch.spacing, strict=True))
+    margin = tuple(int(np.ceil((_AROUND_MM + length) / s)) for s in patch.spacing)
+    near = np.zeros(unwanted.shape, bool)
+    box = bounding_box(wanted, margin)
+    near[box] = unwanted[box]
+    return near
+
+
 def _opinion(
     values: npt.NDArray[np.float32], fore: Mask, back: Mask, held: Mask | None, noise: float
 ) -> tuple[npt.NDArray[np.float32], float]:
-    """What each voxel's own density says, 0..1, and the difference of densities that makes an edge."""
+    """What each voxel's own density says, 0..1, and how far the densities inside and around are apart."""
     ours = values[held if held is not None and held.any() else fore]
     theirs = values[~held if held is not None else back]
     low, high = np.percentile(values, [0.5, 99.5])
@@ -96,7 +115,7 @@ def _opinion(
     if held is not None:
         prior = 0.5 * prior + 0.5 * held.astype(np.float32)
     contrast = abs(float(np.median(ours)) - float(np.median(theirs))) if theirs.size else 0.0
-    return prior, max(1.5 * noise, 0.25 * contrast)
+    return prior, contrast
 
 
 def _attached(mask: Mask, anchor: Mask) -> Mask:

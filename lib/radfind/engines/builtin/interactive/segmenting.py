@@ -9,7 +9,6 @@ import weakref
 from collections import OrderedDict
 from collections.abc import Hashable, Sequence
 
-import fill_voids
 import numpy as np
 import numpy.typing as npt
 
@@ -20,6 +19,7 @@ from radfind.engines.builtin.interactive.edits import Mask, State, add_box, add_
 from radfind.engines.builtin.interactive.patch import Patch
 from radfind.engines.builtin.interactive.scribbles import add_scribbles, refine_mask
 from radfind.prompts import BoxPrompt, MaskPrompt, PointPrompt, Prompt, ScribblePrompt
+from radfind.refine.cleaning import clean, recipe_for
 from radfind.results import Evidence, Segment, Segmentation
 from radfind.volume import Volume
 
@@ -220,12 +220,7 @@ def _on_patch(patch: Patch, volume: Volume, kji: npt.NDArray) -> Mask:
 
 
 def _result(volume: Volume, patch: Patch, state: State, prompts: Sequence[Prompt], engine: str) -> Segmentation:
-    mask = fill_voids.fill(state.mask) if state.mask.any() else state.mask
-    for place in state.unwanted:  # a hole a person made stays
-        index = np.rint((np.asarray(place) - patch.origin) / patch.spacing).astype(int)
-        index = np.clip(index, 0, np.asarray(mask.shape) - 1)
-        if not state.mask[tuple(index)]:
-            mask = state.mask
+    mask = _cleaned(volume, patch, state, prompts)
     full = np.zeros(volume.geometry.shape, bool)
     factors = np.rint(np.asarray(patch.spacing) / volume.geometry.spacing).astype(int)
     fine = _refined(mask, factors)
@@ -245,6 +240,31 @@ def _result(volume: Volume, patch: Patch, state: State, prompts: Sequence[Prompt
     )
     segment = Segment(name="object", mask=full, prompt=names, evidence=(evidence,))
     return Segmentation(volume.geometry, (segment,), engine=engine, notes=tuple(volume.warnings))
+
+
+def _cleaned(volume: Volume, patch: Patch, state: State, prompts: Sequence[Prompt]) -> Mask:
+    """The mask as a solid thing is cleaned (`radfind.refine`), except where a person said otherwise.
+
+    What clicks and boxes gave is the inside of a smooth surface and only has its holes filled; what a random walk over
+    voxels gave is also closed and smoothed.
+    """
+    rough = state.surface is None
+    recipe = dataclasses.replace(
+        recipe_for(None), parts="all", **({} if rough else {"close_mm": 0.0, "smooth_mm": 0.0})
+    )
+    mask = clean(state.mask, patch.spacing, recipe)
+    said: dict[bool, list[npt.NDArray]] = {True: [], False: []}
+    for prompt in prompts:
+        if isinstance(prompt, PointPrompt):
+            said[prompt.positive].append(np.array([prompt.kji]))
+        elif isinstance(prompt, ScribblePrompt):
+            said[prompt.positive].append(np.asarray(prompt.kji))
+    for positive, places in said.items():
+        spoken = _on_patch(patch, volume, np.concatenate(places)) if places else np.zeros(mask.shape, bool)
+        if not positive and np.any(spoken & ~state.mask & mask):
+            mask = mask & state.mask  # a hole or a gap that a person made stays
+        mask = np.where(spoken & (state.mask == positive), positive, mask)
+    return mask
 
 
 def _refined(mask: Mask, factors: npt.NDArray[np.int_]) -> Mask:

@@ -23,7 +23,7 @@ def random_walk(
     prior: Grid,
     *,
     scale: float,
-    trust: float = 0.02,
+    trust: float = 0.07,
     tolerance: float = 2e-3,
     most: int = 120,
 ) -> Grid:
