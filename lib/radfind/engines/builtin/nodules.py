@@ -27,6 +27,10 @@ flecks that noise and vessels make at the finest."""
 _SHARPER_MM = 8.0
 """A cut this near to the lesion's own radius makes balls of vessels, too; smaller ones cannot be told apart."""
 
+_LINEAR = (2.2, 3.0)
+"""Longest over perpendicular diameter in a slice at which a nodule, "rounded" by the Fleischner glossary, becomes a
+band: a vessel that runs in the plane of thick slices."""
+
 KEPT = 0.2
 """Candidates judged below this are dropped."""
 
@@ -49,7 +53,9 @@ def find_nodules(field: LungField, context: Context) -> list[Lesion]:
             continue
         seen.append((blob.sigma, *placed))
         if score >= KEPT:
-            lesions.append(_lesion(field, outline, score, *placed))
+            lesion = _lesion(field, outline, score, *placed)
+            if lesion.score >= KEPT:
+                lesions.append(lesion)
     return _without_doubles(lesions)
 
 
@@ -149,7 +155,7 @@ def _lesion(field: LungField, outline: Outline, score: float, box: Box, mask: Ma
         mask=mask,
         centre=(float(centre[0]), float(centre[1]), float(centre[2])),
         side="right" if (sides == 1).sum() >= (sides == 2).sum() else "left",
-        score=score,
+        score=score * _falling(longest / across, *_LINEAR),
         longest_mm=longest,
         perpendicular_mm=across,
         volume_mm3=float(mask.sum() * np.prod(field.spacing)),
