@@ -173,3 +173,13 @@ def test_every_kind_can_be_placed() -> None:
     phantom = make_phantom(seed=8, lesions=kinds, shape=(48, 96, 96))
     assert [lesion.kind for lesion in phantom.lesions] == [spec.kind for spec in kinds]
     assert all(phantom.truth[lesion.name].any() for lesion in phantom.lesions)
+
+
+def test_confounders_change_the_image_and_not_the_patient() -> None:
+    plain = make_phantom(seed=13, lesions=(), shape=(24, 64, 64))
+    confused = make_phantom(seed=13, lesions=(), shape=(24, 64, 64), confounders=("gullet_air", "fatty_muscle"))
+    assert not np.array_equal(plain.volume.array, confused.volume.array)
+    assert all(np.array_equal(mask, confused.truth[name]) for name, mask in plain.truth.items())
+    beside = make_phantom(seed=13, lesions=(), shape=(24, 64, 64), confounders=("paravertebral",))
+    assert beside.truth["lung"].sum() < plain.truth["lung"].sum()
+    assert not (beside.truth["lung"] & ~plain.truth["lung"]).any()

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from scipy import ndimage
 from scipy.spatial import ConvexHull, QhullError
 
+from radfind.phantom.confounders import MOTION_MM, Confounder
 from radfind.phantom.lesions import LOBES, PLEURAL, LesionSpec
 from radfind.phantom.paint import coverage, paint
 from radfind.phantom.patient import euler
@@ -88,6 +89,7 @@ def make_phantom(
     noise_hu: float = 18.0,
     blur_mm: float = 0.7,
     padding: bool = False,
+    confounders: Sequence[Confounder] = (),
 ) -> Phantom:
     """Make a chest CT.
 
@@ -101,6 +103,7 @@ def make_phantom(
         noise_hu: standard deviation of the (spatially correlated) noise in soft tissue.
         blur_mm: standard deviation of the scanner's in-plane point spread.
         padding: mark voxels outside the circular field of view with -2048, as many scanners do.
+        confounders: what is no finding but may be mistaken for one (see `confounders.Confounder`).
 
     Returns:
         The phantom. Lesion masks are the exact shapes at voxel centres; "lung" masks hold the vessels and lesions
@@ -108,7 +111,7 @@ def make_phantom(
     """
     rng = np.random.default_rng(seed)
     scene_rng, noise_rng, report_rng = rng.spawn(3)
-    scene = Scene(scene_rng, None if lesions is None else tuple(lesions))
+    scene = Scene(scene_rng, None if lesions is None else tuple(lesions), frozenset(confounders))
     grid = geometry or _grid(scene, shape, spacing, axes, rotation_deg)
     hu, noise_level, truth = _render(scene, grid)
     for axis in (1, 2):
@@ -172,7 +175,12 @@ def _render(scene: Scene, grid: Geometry) -> tuple[Field, Field, Masks]:
         affine[:3, 3] = grid.to_lps((first - (times - 1) / (2 * times), 0, 0))
         affine[:3, 2] /= times
         view = View(scene, Geometry((n * times, *grid.shape[1:]), affine))
-        hu[first : first + n] = paint(view, width).reshape(n, times, *grid.shape[1:]).mean(axis=1)
+        painted = paint(view, width)
+        if "motion" in scene.extras:  # the mean over a breath: half of the time the patient lies a little lower
+            lower = affine.copy()
+            lower[2, 3] += MOTION_MM
+            painted = (painted + paint(View(scene, Geometry((n * times, *grid.shape[1:]), lower)), width)) / 2
+        hu[first : first + n] = painted.reshape(n, times, *grid.shape[1:]).mean(axis=1)
         # Quantum noise: less where rays cross little tissue.
         noise_level[first : first + n] = 0.4 + 0.6 * coverage(view.field("body")[times // 2 :: times] + 20, 60)
         return first, {name: mask[times // 2 :: times] for name, mask in _truth(view).items()}

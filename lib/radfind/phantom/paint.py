@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from radfind.phantom import confounders
 from radfind.phantom.grid import coordinates, sub_geometry
 from radfind.phantom.lesions import FOCAL, PLEURAL
 from radfind.phantom.shapes import Field
@@ -36,6 +37,8 @@ def paint(view: View, width: float) -> Field:
     _soft_tissue(view, width, hu, texture)
     _belly(view, width, hu, texture)
     _bones(view, width, hu, texture)
+    if "chest_wall_air" in view.scene.extras:
+        over(hu, coverage(view.tubes("wall_air"), width) * coverage(view.field("body") + 4, width), -960)
     _lungs(view, width, hu, texture)
     return hu
 
@@ -58,20 +61,28 @@ def _soft_tissue(view: View, width: float, hu: Field, texture: Field) -> None:
     over(hu, coverage(body + 1.8, width), -103 + 5 * texture)
     # Gland strands in the breasts, fat strands in the muscles.
     over(hu, coverage(np.maximum(view.field("gland"), 3 * (0.35 - texture)), 2 * width), 30)
-    strands = np.where(texture > 1.25, np.float32(-40), np.float32(54)) + 4 * texture
+    flesh = 25.0 if "fatty_muscle" in view.scene.extras else 54.0
+    strands = np.where(texture > 1.25, np.float32(-40), np.float32(flesh)) + 4 * texture
     over(hu, coverage(view.field("muscle"), width), strands)
     over(hu, coverage(view.field("cavity") + 1, width), -92 + 10 * texture)
     heart = view.field("heart")
     over(hu, coverage(heart, width), -85)  # fat under the epicardium
-    over(hu, coverage(heart + 3 + 1.5 * texture, width), 48)
+    if "pericardial_fluid" in view.scene.extras:
+        over(hu, coverage(heart + 1, width), 12)
+    over(hu, coverage(heart + (10 if "pericardial_fluid" in view.scene.extras else 3) + 1.5 * texture, width), 48)
     over(hu, coverage(heart + 13, width), 38)
     over(hu, coverage(view.field("crus"), width), 50)
 
 
 def _belly(view: View, width: float, hu: Field, texture: Field) -> None:
     """Liver, spleen, stomach with its gas, and the tubes of the mediastinum."""
-    over(hu, coverage(view.field("liver"), width), 58 + 3 * texture)
-    over(hu, coverage(view.field("spleen"), width), 48 + 3 * texture)
+    aside = 0.0
+    if "ascites" in view.scene.extras:
+        aside = 11.0 * view.scene.patient.scale
+        fluid = np.minimum(view.field("liver"), view.field("spleen") - np.float32(aside))
+        over(hu, coverage(np.maximum(fluid, view.field("cavity") + 4), width), 9)
+    over(hu, coverage(view.field("liver") + np.float32(aside), width), 58 + 3 * texture)
+    over(hu, coverage(view.field("spleen") + np.float32(aside / 3), width), 48 + 3 * texture)
     stomach = view.field("stomach")
     over(hu, coverage(stomach, width), 40)
     # Supine: gas collects at the front of the stomach, above the fluid level.
@@ -81,6 +92,12 @@ def _belly(view: View, width: float, hu: Field, texture: Field) -> None:
     over(hu, coverage(view.tubes("nodes"), width), 35)
     over(hu, coverage(view.tubes("great"), width), 43)
     over(hu, coverage(view.tubes("gullet"), width), 36)
+    if "gullet_air" in view.scene.extras:
+        over(hu, coverage(view.distance_to(view.scene.gullet.grown(3.5)), width), 36)
+        over(hu, coverage(view.distance_to(view.scene.gullet.grown(1.0)), width), -980)
+    if "colon_gas" in view.scene.extras:
+        over(hu, coverage(view.field("colon"), width), 42)
+        over(hu, coverage(view.field("colon") + 2.5, width), -985)
 
 
 def _bones(view: View, width: float, hu: Field, texture: Field) -> None:
@@ -101,6 +118,8 @@ def _lungs(view: View, width: float, hu: Field, texture: Field) -> None:
     right, left = view.field("lung_right"), view.field("lung_left")
     inside = coverage(np.minimum(right, left), width)
     over(hu, inside, air)
+    if "dependent" in view.scene.extras:
+        confounders.dependent_haze(view, hu, np.minimum(right, left))
     for lung, fissure in ((right, view.field("major_right")), (left, view.field("major_left"))):
         over(hu, coverage(np.abs(fissure) - 0.35, width) * coverage(lung + 0.5, width), -560)
     minor = coverage(np.abs(view.field("minor_right")) - 0.3, width) * (view.field("major_right") > 0)

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import SimpleITK as sitk
 from scipy.spatial import cKDTree
 
-from radfind.phantom import skeleton
+from radfind.phantom import confounders, skeleton
 from radfind.phantom.grid import field_image
 from radfind.phantom.lesions import FOCAL, LOBES, PLEURAL, Blob, LesionSpec, make_blob
 from radfind.phantom.organs import organ_fields
@@ -40,14 +40,29 @@ class Scene:
     Arguments:
         rng: source of the anatomy, the lesions and the texture; the same state gives the same scene on every grid.
         specs: lesions to place, or None for a random choice.
+        extras: confounders (see `confounders`).
     """
 
-    def __init__(self, rng: np.random.Generator, specs: tuple[LesionSpec, ...] | None) -> None:
-        anatomy, trees, placing = rng.spawn(3)
+    def __init__(
+        self,
+        rng: np.random.Generator,
+        specs: tuple[LesionSpec, ...] | None,
+        extras: frozenset[confounders.Confounder] = frozenset(),
+    ) -> None:
+        anatomy, trees, placing, confusing = rng.spawn(4)
+        self.extras = extras
         self.patient: Patient = random_patient(anatomy)
+        if "deep_breath" in extras:
+            self.patient = confounders.breathed_in(self.patient)
         self.to_template = np.linalg.inv(self.patient.matrix)
         self.fields = organ_fields(self.patient, anatomy)
+        if "paravertebral" in extras:
+            confounders.shape_lungs(self.fields, self.patient)
+        if "colon_gas" in extras:
+            confounders.add_colon(self.fields, self.patient)
         self._grow(trees)
+        if "chest_wall_air" in extras:
+            self.wall_air = confounders.wall_air(self.fields, self.patient, confusing)
         chosen = random_specs(placing) if specs is None else specs
         self.lesions: list[Lesion] = []
         for spec in sorted(chosen, key=lambda s: s.kind not in PLEURAL):

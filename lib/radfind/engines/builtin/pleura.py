@@ -31,15 +31,14 @@ _VERTEBRA_MM = 20.0
 """Half the width of a vertebral body: in front of it is mediastinum, beside and behind it the pleura comes close."""
 
 _FLUID_GROWTH_MM = 45.0
-"""How far the thin rim of a layer goes on beyond its core."""
-
-_THIN_GROWTH_MM = 20.0
+_THIN_GROWTH_MM = 40.0
+"""How far a core of fluid goes on as a layer of several voxels, and as a film on the lung."""
 
 _AIR_MARGIN_HU = 35.0
 _LUMEN_HU = -1000.0
 """Air without tissue in it (Hounsfield's scale); pure air of a scan lies within a few HU of it."""
 
-_AIR_GROWTH_MM = 15.0
+_AIR_GROWTH_MM = 30.0
 
 
 def find_effusions(field: LungField, context: Context) -> list[Lesion]:
@@ -57,7 +56,7 @@ def find_effusions(field: LungField, context: Context) -> list[Lesion]:
         if not lung.any():
             continue
         here = fluid & (field.half == side)
-        cores = pieces(opened(here & _behind(lung) & ~_central(field, _CENTRAL_MM), 4.0, step), step, 6.0)
+        cores = pieces(opened(here & _behind(lung) & ~central_zone(field, _CENTRAL_MM), 4.0, step), step, 6.0)
         for core in cores[:1]:
             thick = 2.0 * float(depth(core, spacing).max())
             along = _along(core, field.cage == 0, thick, step)
@@ -75,7 +74,7 @@ def find_effusions(field: LungField, context: Context) -> list[Lesion]:
                 piece,
                 "pleural_effusion",
                 score,
-                (-350.0, 150.0),
+                (-450.0, 150.0),
                 {"greatest_depth_mm": thick, "along_wall": along},
             )
             if lesion is not None:
@@ -83,18 +82,21 @@ def find_effusions(field: LungField, context: Context) -> list[Lesion]:
     return sorted(found, key=lambda item: -item.score)
 
 
-def _whole_layer(
-    field: LungField, core: Mask, smooth: npt.NDArray[np.float32], fluid: Mask, lung: Mask
-) -> Mask:
+def _whole_layer(field: LungField, core: Mask, smooth: npt.NDArray[np.float32], fluid: Mask, lung: Mask) -> Mask:
     """The layer that a core of fluid belongs to: what measures as the core does, as far as it is one with it."""
     step, spacing = field.step, (field.step,) * 3
     level = float(np.median(smooth[core]))
     alike = fluid & (smooth < (level + _TISSUE_HU) / 2.0) & (smooth > level - 35.0) & ~_before_spine(field)
     layer = opened(alike & dilate(core, _FLUID_GROWTH_MM, spacing), 1.01 * step, step)
-    thin = alike & dilate(core, _THIN_GROWTH_MM, spacing) & dilate(lung, 4.0, spacing)
+    thin = alike & dilate(core, _THIN_GROWTH_MM, spacing) & dilate(lung, 6.0, spacing)
     grown = spread(layer | thin | core, core)
+    # A second bulk behind a thin neck is another fluid (stomach, ascites) on the other side of the diaphragm.
+    bulk = opened(grown, 4.0, step) | core
+    apart = bulk & ~spread(bulk, core)
+    if apart.any():
+        grown = spread((grown & ~dilate(apart, 5.0, spacing)) | core, core)
     # The rim next to the lung is partly air, and was left out of the smoothing.
-    rim = dilate(grown, 1.5 * step, spacing) & fluid & dilate(lung, 2.01 * step, spacing)
+    rim = dilate(grown, 1.5 * step, spacing) & (field.cage > 0) & ~field.aerated & dilate(lung, 2.01 * step, spacing)
     return grown | rim
 
 
@@ -109,7 +111,10 @@ def find_pneumothoraces(field: LungField, context: Context) -> list[Lesion]:
     wall = ~dilate(low, 1.01 * step, spacing) & dilate(field.cage == 0, 6.0, spacing)
     context.step(0.5, "pneumothorax")
     found = []
+    central = central_zone(field, _CENTRAL_MM)
     for core in cores:
+        if np.count_nonzero(core & central) > 0.5 * np.count_nonzero(core):
+            continue  # gullet or trachea
         thick = 2.0 * float(depth(core, spacing).max()) + 2.0 * step
         piece = _all_free_air(field, core, smooth, low, inside)
         along = _along(piece, wall, thick, step)
@@ -118,22 +123,21 @@ def find_pneumothoraces(field: LungField, context: Context) -> list[Lesion]:
         if score < 0.2:
             continue
         lesion = spread_lesion(
-            field, piece, "pneumothorax", score, (-1100.0, -700.0), {"greatest_depth_mm": thick, "along_wall": along}
+            field, piece, "pneumothorax", score, (-1100.0, -450.0), {"greatest_depth_mm": thick, "along_wall": along}
         )
         if lesion is not None:
             found.append(lesion)
     return sorted(found, key=lambda item: -item.score)
 
 
-def _all_free_air(
-    field: LungField, core: Mask, smooth: npt.NDArray[np.float32], low: Mask, inside: Mask
-) -> Mask:
+def _all_free_air(field: LungField, core: Mask, smooth: npt.NDArray[np.float32], low: Mask, inside: Mask) -> Mask:
     """The air that a core is the middle of: to half way between air and this lung, and on to the chest wall."""
     step, spacing = field.step, (field.step,) * 3
     border = (float(np.median(smooth[core])) + field.background) / 2.0
     near = dilate(core, _AIR_GROWTH_MM, spacing)
     grown = spread(inside & near & (smooth < border) | core, core)
-    rim = dilate(grown, 2.01 * step, spacing) & low & ~inside
+    # The visceral pleura and the air next to the wall, which are partly tissue.
+    rim = low & (dilate(grown, 1.01 * step, spacing) | (dilate(grown, 2.01 * step, spacing) & ~inside))
     return grown | rim
 
 
@@ -147,7 +151,7 @@ def _along(piece: Mask, wall: Mask, thick: float, step: float) -> float:
     return contact * thick / max(float(piece.sum()) * step**3, 1.0)
 
 
-def _central(field: LungField, half_width_mm: float) -> Mask:
+def central_zone(field: LungField, half_width_mm: float) -> Mask:
     """What lies within `half_width_mm` of the midline of each slice: mediastinum and spine."""
     right = field.cage == 1
     columns = np.arange(right.shape[2])
@@ -158,7 +162,7 @@ def _central(field: LungField, half_width_mm: float) -> Mask:
 
 def _before_spine(field: LungField) -> Mask:
     """The mediastinum in front of the vertebral bodies, and the bodies themselves."""
-    central = _central(field, _VERTEBRA_MM)
+    central = central_zone(field, _VERTEBRA_MM)
     bone = central & (field.work > 250.0)
     rows = np.arange(bone.shape[1])[None, :, None]
     bone &= rows > bone.shape[1] / 2  # not the sternum
