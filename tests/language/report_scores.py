@@ -6,8 +6,11 @@ concept lies below it; predictions outside the closed list of terms are not scor
 presence) that is predicted and labelled is a hit, predicted only is a false alarm (unless the label file says the
 term is open in that report), labelled only is a miss. Labels marked "implied" (a normal heart size implies no
 cardiomegaly) and predictions equal to them count neither way. Side and size are compared on presence hits, one
-decision per side (left, right) and per measured lesion (all its dimensions within half a millimetre). Sizes of
-denied findings are not compared, nor none against both for denied ones (the guidelines ask for that).
+decision per side (left, right) and per measured lesion (all its dimensions within half a millimetre). Lesions of one
+size are several where one section tells of each; findings and impression that give the same size tell of the same
+lesion. A prediction whose own term is open in the report (a calcified nodule) gives its sizes and sides to the more
+general term that is labelled. Sizes of denied findings are not compared, nor none against both for denied ones (the
+guidelines ask for that).
 """
 
 from __future__ import annotations
@@ -15,7 +18,8 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
-from collections import defaultdict
+import re
+from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +38,8 @@ SETS = {
     "dev": ("reports.json", "dev"),
     "held_out": ("reports.json", "held_out"),
     "blind": ("reports_blind.json", None),
-    "kept_aside": ("reports_blind2.json", None),
+    "blind2": ("reports_blind2.json", None),
+    "kept_aside": ("reports_blind3.json", None),
 }
 
 
@@ -111,8 +116,8 @@ def _score_report(
 ) -> None:
     labels = _labelled(report["labels"], ids)
     found = _predicted(read(text).findings, set(ids.values()), covered, lexicon)
-    found = _paired(labels, found, lexicon)
     open_ids = {ids[term] for term in report.get("unscored", ())}
+    found = _paired(labels, _generalised(labels, found, open_ids, lexicon), lexicon)
     for key in sorted(set(labels) | set(found)):
         name = f"{report['volume']} {key[0]} {key[1]}"
         if key in labels and labels[key].implied:
@@ -146,6 +151,7 @@ def _predicted(
     findings: tuple[Finding, ...], ids: set[str], covered: dict[str, str], lexicon: Lexicon
 ) -> dict[tuple[str, str], Claims]:
     joined: dict[tuple[str, str], Claims] = defaultdict(Claims)
+    sizes: dict[tuple[str, str], list[_Told]] = defaultdict(list)
     for finding in findings:
         above = (covered.get(concept.id, concept.id) for concept in lexicon.ancestry(finding.concept))
         id = next((id for id in above if id in ids), None)
@@ -158,13 +164,54 @@ def _predicted(
         size = finding.sizes_mm
         bound = finding.size_range_mm
         # "up to 18 mm" is a labelled size; a word like "millimetric" is not
-        worded = bound == (0.0, 10.0) and "illimet" in finding.sentence.text
+        worded = bound == (0.0, 10.0) and re.search("illimet|centimetr", finding.sentence.text) is not None
         if not size and bound and bound[1] < float("inf") and not worded:
             size = (bound[1],)
-        if size and size not in claims.sizes:
-            claims.sizes.append(size)
+        if size:
+            sizes[id, finding.presence].append((finding.section, size, finding.sentence.start, finding.concept.id))
         claims.words.append(finding.sentence.text)
+    for key, told in sizes.items():
+        joined[key].sizes = _lesions(told)
     return joined
+
+
+# A size that was told: its section, dimensions, the start of its sentence, the concept it is a size of.
+_Told = tuple[str | None, tuple[float, ...], int, str]
+
+
+def _lesions(told: list[_Told]) -> list[tuple[float, ...]]:
+    """One size for each lesion: as many of one size as the section that tells most of them tells.
+
+    In one sentence the same size of two concepts is one lesion under two names (a nodule, taken for a cyst).
+    """
+    named: dict[tuple[str | None, tuple[float, ...]], dict[int, Counter[str]]] = defaultdict(
+        lambda: defaultdict(Counter)
+    )
+    for section, size, sentence, concept in told:
+        named[section, size][sentence][concept] += 1
+    most: Counter[tuple[float, ...]] = Counter()
+    for (_, size), sentences in named.items():
+        most[size] = max(most[size], sum(max(concepts.values()) for concepts in sentences.values()))
+    return list(most.elements())
+
+
+def _generalised(
+    labels: dict[tuple[str, str], Claims],
+    found: dict[tuple[str, str], Claims],
+    open_ids: set[str],
+    lexicon: Lexicon,
+) -> dict[tuple[str, str], Claims]:
+    """Gives what was told of a term the report leaves open to the more general term that is labelled."""
+    result = dict(found)
+    for (id, presence), claims in found.items():
+        above = [c.id for c in lexicon.ancestry(lexicon.get(id)) if (c.id, presence) in labels] if id in lexicon else []
+        if id in open_ids and above and above[0] != id:
+            general = result.get((above[0], presence), Claims())
+            result[above[0], presence] = Claims(
+                general.sides | claims.sides, general.sizes + claims.sizes, words=general.words + claims.words
+            )
+            del result[id, presence]
+    return result
 
 
 def _paired(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -72,7 +73,8 @@ renal_cyst"""
 def sct_table() -> dict[str, set[str]]:
     """SNOMED CT code -> its meanings, from pydicom's dictionary of DICOM PS3.16 context groups."""
     table: dict[str, set[str]] = {}
-    for entries in pydicom_concepts["SCT"].values():
+    keywords: Any = pydicom_concepts["SCT"]  # pydicom's own hint is too narrow for a scheme of codes by keyword
+    for entries in keywords.values():
         for code, (meaning, _) in entries.items():
             table.setdefault(code, set()).add(meaning)
     return table

@@ -102,6 +102,10 @@ def lesions(claim: Claim, folded: str) -> list[tuple[list[PlaceWord], list[Size]
             else:
                 low, high = (behind[index - 1].start if index else start), size.start
             groups.append([word for word in later if low <= word.start < high])
+        if len(sides := {word.value for word in groups[-1] if word.kind == "side"}) > 1 and "both" in sides:
+            # "3 cm on the right and 2 cm on the left is seen in both hemithoraxes": the last words are told of both
+            shared += [word for word in groups[-1] if word.kind == "anatomy"]
+            groups[-1] = [word for word in groups[-1] if word.value != "both" and word.kind != "anatomy"]
         for index in range(len(groups) - 2, -1, -1) if size_first else ():
             groups[index] = groups[index] or groups[index + 1]  # "10 mm and 6.7 mm in the left upper lobe"
         if all(groups):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator
 
 from radfind.language.text import Piece
 
@@ -39,6 +40,34 @@ _MOST_WORDS = 14
 def is_item(words: str) -> bool:
     """Whether a sentence without a name is one more of a list: "2) RML 5 mm", "Another of 4 mm in the left lobe"."""
     return bool(_ITEM.match(words)) and len(words.split()) <= _MOST_WORDS
+
+
+_VERDICT = re.compile(
+    r"\s*(?:it|they|this|these|which|and)\s(?:(?:is|are|was|were|has|have|had|been|appears?|shows?)\s){1,2}"
+    r"(?:(?:slight|mild|moderate|significant|minimal|marked)?(?:ly)?\s?)"
+    r"(?:(?:wider|larger|greater) than (?:the )?normal|above (?:the )?normal|dilat(?:ed|ation)|ectatic|widened"
+    r"|increased)"
+    r"(?![a-z])[^.;]{0,30}\Z"
+)
+_ENDS_MEASURED = re.compile(r"[0-9]\s?(?:mm|cm)[^.;]{0,20}\Z")
+
+
+def with_verdicts(folded: str, sentences: Iterable[Piece]) -> Iterator[Piece]:
+    """ "The aortic arch is 33 mm. It is wider than normal.": a measure and what it means, read as one sentence."""
+    last: Piece | None = None
+    for sentence in sentences:
+        if (
+            last is not None
+            and _VERDICT.match(folded[sentence.start : sentence.stop])
+            and _ENDS_MEASURED.search(folded[last.start : last.stop])
+        ):
+            last = Piece(last.start, sentence.stop)
+            continue
+        if last is not None:
+            yield last
+        last = sentence
+    if last is not None:
+        yield last
 
 
 def is_purpose(folded: str, sentence: Piece, start: int) -> bool:

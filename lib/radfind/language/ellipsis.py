@@ -54,8 +54,12 @@ _ENLARGED = (
 )
 # "The size of the heart has increased", "its diameter is 32 mm and increased"
 _GROWN = (
-    r"(?:(?:is|are|was|were|has|have|had|been)\s){0,2}(?:[a-z]+ly\s)?increased(?=\s*(?:[.,;)]|\Z|and\b|to\b|with\b))"
+    r"(?:(?:is|are|was|were|has|have|had|been)\s){0,2}(?:[a-z]+ly\s)?"
+    r"increased(?=\s*(?:[.,;)]|\Z|(?:and|to|with|by)\b))"
 )
+# "Diffuse diameter increase in the thoracic aorta"
+_WIDTH = r"(?:diameter|calib[a-z]+|width)"
+_WIDER = rf"{_WIDTH} increases?|increases? (?:in|of) (?:the )?{_WIDTH}"
 _MEASURE_OF = re.compile(
     r"\b(?:(?P<width>diameters?|calib[a-z]+|widths?)|sizes?|dimensions?|volumes?)(?:\s[^.;,]{0,60})?\s(?:and\s)?\Z"
 )
@@ -70,6 +74,7 @@ _CHANGE = re.compile(
             f"(?P<enlarged>(?<![a-z])(?:{_ENLARGED})(?![a-z]))",
             f"(?P<pathological>(?<![a-z])(?:{_PATHOLOGICAL})(?![a-z]))",
             f"(?P<grown>(?<![a-z])(?:{_GROWN}))",
+            f"(?P<wider>(?<![a-z])(?:{_WIDER})(?![a-z]))",
         ]
     )
 )
@@ -77,6 +82,7 @@ _CONJUNCTION_BEFORE = re.compile(
     r"([a-z]{3,})\s*(?:(?:,\s*(?:and|or)?|/|-|\band/or\b|\band\b|\bor\b)\s*"
     r"(?P<own>(?:(?:bilateral|left|right|mild|minimal|small|slight|moderate|massive|loculated)\s){0,2})|(?<=al)\s)\Z"
 )
+_IN_ORGAN = re.compile(r"\b(?:in|at|on) (?:the )?(?:(?:left|right) )?\Z")
 _CONJUNCTION_AFTER = re.compile(
     r"\s*(?:,\s*(?:and|or)?\s|/|-|\s-\s|and/or\s|and\s|or\s)\s*(?:no\s)?((?:increased )?[a-z]{3,})(?![a-z])"
 )
@@ -265,6 +271,8 @@ def _latin_shared(
         if match is None:
             break
         start = max(sentence.start, position - 40) + match.start()
+        if "," in match.group() and _IN_ORGAN.search(folded, max(sentence.start, start - 20), start):
+            break  # "In the left kidney, nodular lesion areas": a place, then a name
         for cut in range(1, len(parts)):
             concept = lexicon.lookup(" ".join([match[1], *parts[cut:]]))
             if concept is not None and concept.kind == "finding" and concept.id != mention.concept.id:
@@ -337,14 +345,14 @@ def _spread(
         measure = _MEASURE_OF.search(folded, max(sentence.start, change.start() - 100), change.start())
         if kind == "grown" and (measure is None or any(measure.start() <= m.start < change.start() for m in result)):
             continue  # what has grown is a finding, not an organ
-        wide = kind == "grown" and measure is not None and measure["width"]
-        if kind.startswith("general") or wide:
-            concept: Concept | None = lexicon.get(
-                "dilatation" if wide else _GENERAL[int(kind.removeprefix("general"))][0]
-            )
-            fitting = any(
-                lexicon.specialise(lexicon.get("dilatation"), organ.concept).id != "dilatation" for organ in organs
-            )
+        wide = kind == "wider" or (kind == "grown" and measure is not None and measure["width"])
+        fitting = any(
+            lexicon.specialise(lexicon.get("dilatation"), organ.concept).id != "dilatation" for organ in organs
+        )
+        if kind == "grown" and wide and not fitting:
+            concept = _enlarged(folded, change, organs, False, lexicon)  # "spleen diameter 140 mm and increased"
+        elif kind.startswith("general") or wide:
+            concept = lexicon.get("dilatation" if wide else _GENERAL[int(kind.removeprefix("general"))][0])
             if (wide or change.group().endswith("normal")) and not fitting:
                 continue  # what is wider than normal must be something that can dilate
         else:

@@ -71,9 +71,64 @@ def _head(folded: str, claims: Sequence[Claim], claim: Claim | None, size: Size)
     return claim
 
 
-def attach_sizes(folded: str, claims: Sequence[Claim], sizes: Sequence[Size], organs: Sequence[Piece]) -> list[Size]:
-    """Gives sizes of lesions to their findings; returns those that found none."""
+# Findings without a size of their own.
+_UNMEASURED = frozenset(
+    (
+        *("volume_loss", "air_trapping", "mosaic_attenuation", "hepatic_steatosis", "osteopenia", "osteoporosis"),
+        *("scoliosis", "kyphosis", "degenerative_change", "mesenteric_panniculitis", "cardiomegaly", "crazy_paving"),
+    )
+)
+_NEW_SUBJECT = re.compile(r",|;|\band\b")
+
+
+def _of_nodes(folded: str, claims: Sequence[Claim], nodes: Sequence[Piece], size: Size) -> bool:
+    """ "Misty mesentery and several lymph nodes, the largest 8 mm": the size of nodes that are no finding."""
+    before = max((node for node in nodes if node.stop <= size.start), key=lambda node: node.stop, default=None)
+    if before is None or "(" in folded[max(0, before.start - 12) : before.start]:
+        return False
+    if any(claim.start < before.stop and before.start < claim.stop for claim in claims):
+        return False
+    earlier = [claim for claim in claims if claim.stop <= before.start]
+    if any(before.stop <= claim.start < size.start for claim in claims) or (earlier and _nodal(earlier[-1])):
+        return False
+    return not earlier or bool(_NEW_SUBJECT.search(folded, earlier[-1].stop, before.start))
+
+
+def _nodal(claim: Claim) -> bool:
+    return "lymph" in claim.concept.id
+
+
+def _of_organ(folded: str, claim: Claim | None, organ: Piece, size: Size) -> bool:
+    """Whether words between an organ and a size tell it to be the organ's own."""
+    width = _ORGAN_WIDTH.match(folded[organ.stop : size.start])
+    if width and claim is not None and width.group().lstrip().startswith("with"):
+        # "a cyst in the lobe with a diameter of"
+        width = width if "," in folded[claim.stop : organ.start] else None
+    return bool(
+        _MEASURE_OF.search(folded[max(0, organ.start - 30) : organ.start])
+        or width
+        or (claim is None and _MEASURED_ORGAN.match(folded[organ.stop : size.start]))
+    )
+
+
+def attach_sizes(
+    folded: str,
+    claims: Sequence[Claim],
+    sizes: Sequence[Size],
+    organs: Sequence[Piece],
+    nodes: Sequence[Piece] = (),
+) -> list[Size]:
+    """Gives sizes of lesions to their findings; returns those that found none.
+
+    Arguments:
+        folded: folded text.
+        claims: the findings of a sentence; their `sizes` are extended.
+        sizes: its sizes.
+        organs: where it names organs.
+        nodes: those of them that are lymph nodes.
+    """
     left: list[Size] = []
+    claims = [claim for claim in claims if claim.concept.id not in _UNMEASURED]
     for size in sizes:
         if size.role != "lesion":
             continue
@@ -92,12 +147,14 @@ def attach_sizes(folded: str, claims: Sequence[Claim], sizes: Sequence[Size], or
             organ = max(
                 (organ for organ in organs if nearest <= organ.start < size.start), key=lambda o: o.start, default=None
             )
-            about_organ = organ is not None and (
-                _MEASURE_OF.search(folded[max(0, organ.start - 30) : organ.start])
-                or _ORGAN_WIDTH.match(folded[organ.stop : size.start])
-                or (before is None and _MEASURED_ORGAN.match(folded[organ.stop : size.start]))
-            )
-            if about_organ:
+            if organ is not None and _of_organ(folded, before, organ, size):
+                left.append(size)
+                continue
+            if _of_nodes(folded, claims, nodes, size):
+                left.append(size)
+                continue
+            if before is not None and before.concept.id == "dilatation" and any(s.stop < before.start for s in left):
+                # "the aorta is 43 mm and the pulmonary artery is wider than normal at 30 mm": each organ has its own
                 left.append(size)
                 continue
             claim = _head(folded, claims, before, size)

@@ -12,7 +12,7 @@ from radfind.language.adjectives import merged_adjectives
 from radfind.language.attach import Claim
 from radfind.language.attributes import find_attributes, find_counts
 from radfind.language.concepts import Concept
-from radfind.language.discourse import is_earlier, is_item, is_purpose
+from radfind.language.discourse import is_earlier, is_item, is_purpose, with_verdicts
 from radfind.language.ellipsis import Mention, measured_nodes, mentions
 from radfind.language.findings import Finding, ImageReference, Reading, Span
 from radfind.language.lexicon import Lexicon, Match, default_lexicon
@@ -59,6 +59,9 @@ def read(text: str, lexicon: Lexicon | None = None) -> Reading:
     return _Reader(text, lexicon or default_lexicon()).read()
 
 
+_NODE = re.compile("node|淋巴结")
+
+
 class _Reader:
     def __init__(self, text: str, lexicon: Lexicon) -> None:
         self.text = text
@@ -81,7 +84,8 @@ class _Reader:
     def read(self) -> Reading:
         for section in split_sections(self.folded):
             self.told.last = ()
-            for sentence in sentences(self.folded, section.piece.start, section.piece.stop, self.text):
+            parts = sentences(self.folded, section.piece.start, section.piece.stop, self.text)
+            for sentence in with_verdicts(self.folded, parts):
                 self._read_sentence(sentence, section.name)
         fitting = by_widening(self.widths, self.lexicon)
         findings = [
@@ -133,7 +137,8 @@ class _Reader:
         claims = [claim for mention in named if (claim := self._claim(mention, sentence, parts, cues, spans))]
         attach.attach_places(folded, parts, claims, words, chinese, self._fits)
         keep_to_own_organ(claims, self.lexicon)
-        left = attach_sizes(folded, claims, sizes, [Piece(o.span.start, o.span.stop) for o in organs])
+        nodes = [o for o in organs if _NODE.search(folded, o.span.start, o.span.stop)]
+        left = attach_sizes(folded, claims, sizes, _pieces(organs), _pieces(nodes))
         self.widths += widths(self.text, folded, organs, left, sentence, section)
         said = [a for a in attributes if holds(folded, a.start, a.stop, parts, cues, spans)]
         attach.attach_attributes(folded, claims, said)
@@ -186,7 +191,10 @@ class _Reader:
             return
         if self.told.last and is_item(words) and self.told.add_item(sentence, organs, sizes, references, section):
             return
-        if self.told.last and GOES_ON.match(words) and self.told.go_on(sentence, organs, sizes, references):
+        # a size told of nothing is that of the finding before: "In its widest part 6 cm", "Approximate size is 6 cm"
+        of_nothing = not organs and any(size.role == "lesion" for size in sizes)
+        goes_on = of_nothing or GOES_ON.match(words)
+        if self.told.last and goes_on and self.told.go_on(sentence, organs, sizes, references):
             return
         if any(self.lexicon.is_a(organ.concept, "lymph_node") for organ in organs):
             places = find_place_words(self.folded, sentence.start, sentence.stop, organs, self.lexicon)
@@ -235,6 +243,10 @@ class _Reader:
                 ),
                 mine,
             )
+
+
+def _pieces(matches: Sequence[Match]) -> list[Piece]:
+    return [Piece(match.span.start, match.span.stop) for match in matches]
 
 
 def _overlaps(start: int, stop: int, span: Span | None) -> bool:

@@ -36,7 +36,8 @@ def _taken_for(claim: Claim, gap: str) -> bool:
     return bool(_READ_AS.search(gap)) or (claim.presence == "uncertain" and bool(re.search(r"[,(]\s*\Z", gap)))
 
 
-def _has_size(claim: Claim) -> bool:
+def has_size(claim: Claim) -> bool:
+    """Whether what a thing is taken for is a lesion, so that it has the size of the thing."""
     return bool(_MEASURED.intersection((claim.concept.id, claim.concept.parent, (claim.concept.parent or "")[-4:])))
 
 
@@ -47,7 +48,7 @@ def share_with_interpretation(folded: str, claims: Sequence[Claim]) -> None:
         interpreted = INTERPRETED.search(gap) and not re.search("accompan|associated", gap)
         if not sided(claim.words) and _READ_AS.search(gap):
             claim.words = sorted({*earlier.words, *claim.words}, key=order)
-        if earlier.sizes and not claim.sizes and _has_size(claim) and _taken_for(claim, gap):
+        if earlier.sizes and not claim.sizes and has_size(claim) and _taken_for(claim, gap):
             claim.sizes, claim.anchor = list(earlier.sizes), earlier.start
         elif interpreted and not earlier.sizes and re.fullmatch(r"[\s,]*(?:an?|the)?\s*", INTERPRETED.sub("", gap)):
             earlier.sizes = list(claim.sizes)

@@ -20,7 +20,7 @@ RANGE_WORDS: tuple[tuple[str, tuple[float, float]], ...] = (
 
 _FACTOR = {"mm": 1.0, "cm": 10.0, "毫米": 1.0, "厘米": 10.0, "公分": 10.0, "m": 1.0, "c": 10.0}
 _NUMBER = r"[0-9]{1,4}(?:[.,][0-9]{1,2})?(?![0-9])"
-_UNIT = r"(?:mm|cm|millimet(?:er|re)s?|centimet(?:er|re)s?|毫米|厘米|公分)(?![a-wyz²³]|\s?[23]\b(?!\s?[.,x]))"
+_UNIT = r"(?:m{2,3}|cm|millimet(?:er|re)s?|centimet(?:er|re)s?|毫米|厘米|公分)(?![a-wyz²³]|\s?[23]\b(?!\s?[.,x]))"
 _TIMES = r"\s?(?:x|\*|by|乘)\s?"
 _TO = r"\s?(?:-|to|and|至|到)\s?"
 _LENGTH = re.compile(
@@ -60,8 +60,8 @@ _PREVIOUS_BEFORE = re.compile(
     r"|(?:原来?|前次|前片|上次|既往|此前|以前|旧片|原片|先前|之前|前者)[^,。;]{0,10}\Z"
 )
 _PREVIOUS_AFTER = re.compile(
-    r"\s*\)?\s*(?:previously|formerly|before\b(?! the)|earlier|(?:in|on|at) (?:the|her|his"
-    r"|a)? ?(?:previous|prior|last|old|earlier))"
+    r"\s*(?:in (?:size|diameter|length)\s?)?\)?\s*(?:previously|formerly|before\b(?! the)|earlier"
+    r"|(?:in|on|at) (?:the|her|his|a)? ?(?:previous|prior|last|old|earlier))"
     r"|\s*(?:\(?原|\(?前片|\(?前次)(?=[)。;]|\Z)"
     r"|\s*(?:->|→)|\s*(?:明显|稍)?(?:缩小|增大|增加|减小|减少|变)(?:至|到|为|成)"
 )
@@ -78,11 +78,19 @@ _TECHNIQUE_AFTER = re.compile(
     r"|sections?|collimation|reconstructions?|cuts?|intervals?|层厚|薄层|层|间隔)(?![a-z])"
     r"|[- ]?thick(?:\s(?:non|axial|images|scan|section|slice|multi|cross))"
 )
-_DISTANCE_BEFORE = re.compile(r"(?:distance|距|相距)\D{0,14}\Z|(?:at a depth of|deep)\s(?:about |approximately )?\Z")
+_DISTANCE_BEFORE = re.compile(
+    r"(?:distance|距|相距)\D{0,14}\Z|(?:at a depth of|deep|along an?|along(?: the)?)\s(?:about |approximately )?\Z"
+)
 _BY = re.compile(
     r"(?:creased|grown|grew|enlarged|shrunk|reduced|regressed)(?:\sin (?:size|diameter))?\sby\s"
     r"(?:about |approximately )?\Z"
 )
+# "The ascending aorta diameter has increased by 42 mm" tells, in a translation, the diameter it has now; no vessel
+# grows by so much from one examination to the next.
+_VESSEL_BY = re.compile(r"(?:aort|arter|trunk|conus|cava).*\bincreased by\s(?:about |approximately )?\Z")
+_VESSEL_MM = 20.0
+# "series 2 image 143 mm-sized nodules": the number is that of the image
+_IMAGE_BEFORE = re.compile(r"\b(?:images?|ima?g?|slices?)\s\Z")
 # "隆突上方约3cm" tells how far, "上方约3cm结节" how large
 _APART_ZH = re.compile(r"(?:上方|下方|前方|后方)约?\s?\Z")
 _LESION_ZH = re.compile(r"[^,。;]{0,4}(?:结节|肿块|团块|影|灶)")
@@ -93,9 +101,7 @@ _DISTANCE_AFTER = re.compile(
     r"|from the (?!left|right upper|right lower|right lung)|off the"
     r"|of the (?:carina|pleura|fissure|capsule|skin|hilum|midline)\b|to the (?:pleura|carina|skin)|处)"
 )
-_WALL_BEFORE = re.compile(
-    r"(?:wall(?:s)? (?:thickness|thickening)|wall|壁厚)(?:\s(?:of|is|was|measuring|up to|about))*\s*约?\Z"
-)
+_WALL_BEFORE = re.compile(r"(?:wall(?:s)? thickness|wall|壁厚)(?:\s(?:of|is|was|measuring|up to|about))*\s*约?\Z")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,12 +137,12 @@ def find_sizes(folded: str, start: int = 0, stop: int | None = None) -> list[Siz
 
 _AXIS = (
     r"(?:(?:long(?:est)?|short(?:est)?|major|minor|transverse|anteroposterior|ap|craniocaudal|vertical|axial)"
-    r"(?:[- ](?:axis|dimensions?|diameter|plane))?)"
+    r"(?:ly)?(?:[- ](?:axis|dimensions?|diameter|plane))?)"
 )
 _AXIS_NEXT = re.compile(
     r"[\s,、;及和]*(?:短径|宽径?|长径?)(?:约|为|[\s:])*"
-    rf"|\s*(?:(?:in|along|on)\s)?(?:the |its )?{_AXIS}?\s*(?:,|x|and)\s*"
-    rf"(?:(?:a |the |its )?{_AXIS}\s(?:of|is|was|measures)?\s*)?"
+    rf"|\s*(?:(?:in|along|on)\s)?(?:the |its )?(?:{_AXIS}|(?:at|in) (?:its|the) (?:wid|thick|larg)est (?:point|part))?"
+    rf"\s*(?:,|x|and)\s*(?:with )?(?:(?:an? |the |its )?{_AXIS}\s(?:of|is|was|measures)?\s*)?"
 )
 _AXIS_AFTER = re.compile(rf"\s*(?:(?:in|along|on)\s)?(?:the |its )?{_AXIS}(?![a-z])")
 
@@ -160,7 +166,8 @@ def _joined_axes(folded: str, sizes: list[Size], stop: int) -> list[Size]:
             last
             and named
             and not twice
-            and len(last.mm) == len(size.mm) == 1
+            and len(last.mm) in (1, 2)
+            and len(size.mm) == 1
             and last.role == size.role
             and _AXIS_NEXT.fullmatch(gap)
         ):
@@ -196,8 +203,10 @@ def _sizes(folded: str, match: re.Match[str], start: int, stop: int) -> list[Siz
         return []
     before = folded[max(start, match.start() - 60) : match.start()]
     after = folded[match.end() : min(stop, match.end() + 40)]
-    role = _role(before, after)
     first = _mm(match["first"], match["unit1"] or last_unit)
+    if _IMAGE_BEFORE.search(before) and not match["times"]:
+        return []
+    role = "lesion" if first >= _VESSEL_MM and _VESSEL_BY.search(before) else _role(before, after)
     if match["times"]:
         parts = [first]
         for part in _PART.finditer(match["times"]):

@@ -96,6 +96,12 @@ def specials(
     # a pleural-based nodule of the lung is a nodule of the lung
     ordered = sorted(special.values(), key=lambda pair: not lexicon.is_a(pair[1], "lung"))
     result = ordered[0][0] if ordered else concept
+    if concept.id in ("effusion", "pleural_effusion") and any(
+        lexicon.is_a(site, "heart" if concept.id == "effusion" else "pericardium") for site in place.sites
+    ):
+        # "a pleural effusion in the pericardial space", as translations have it; not one beside the heart
+        beside = any(lexicon.is_a(site, part) for site in place.sites for part in ("pleura", "pleural_space", "lung"))
+        result = result if beside else lexicon.get("pericardial_effusion")
     if not place.sites and about_chest:
         result = lexicon.default_for_region(concept, "chest")
     if result.id == "pulmonary_nodule" or (concept.id == "nodule" and not place.sites):

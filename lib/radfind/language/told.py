@@ -14,10 +14,11 @@ from radfind.language.findings import Finding, ImageReference, Span
 from radfind.language.lexicon import Lexicon, Match
 from radfind.language.places import PlaceWord, find_place_words, place_of
 from radfind.language.scope import find_cues, holds
+from radfind.language.sharing import has_size
 from radfind.language.sizes import Size
 from radfind.language.special import measured_lesion, specials
 from radfind.language.text import Piece, span_of
-from radfind.language.wording import REFERS_BACK
+from radfind.language.wording import OF_WALL, REFERS_BACK
 
 # How many findings a pointing word ("the effusion") may reach back; keeps time linear in the length of the text.
 _BACK = 12
@@ -85,17 +86,34 @@ class Told:
     def refer_back(self, claims: Sequence[Claim], sentence: Piece) -> None:
         """ "It was evaluated in favor of a cyst": the place is that of the finding told of before."""
         goes_with = self.folded.startswith("accompany", sentence.start)
-        if not goes_with and not REFERS_BACK.search(self.folded, sentence.start, sentence.stop):
+        refers = REFERS_BACK.search(self.folded, sentence.start, sentence.stop)
+        told = [i for i in self.last if self.findings[i].presence != "absent"]
+        if not told or not (goes_with or refers):
             return
-        places = [self.places[i] for i in self.last if self.findings[i].presence != "absent"]
         for claim in claims:
-            if places and claim.presence != "absent" and not sided(claim.words):
-                claim.words = [*places[-1], *claim.words]
+            named_before = refers and any(word.concept and word.start < refers.start() for word in claim.words)
+            if claim.presence == "absent" or named_before:  # "the arteries are 30 mm, and it is ectatic"
+                continue
+            if not sided(claim.words):
+                claim.words = [*self.places[told[-1]], *claim.words]
+            if claim.presence == "uncertain" and not claim.sizes and has_size(claim):
+                claim.sizes = [
+                    Size(claim.start, claim.start, earlier.sizes_mm, earlier.size_range_mm, "lesion")
+                    for earlier in (self.findings[i] for i in told)
+                    if earlier.sizes_mm or earlier.size_range_mm
+                ][-1:]
 
     def point_back(self, claims: Sequence[Claim], section: str | None) -> None:
         """ "Atelectasis adjacent to the effusion": the place is that of the effusion told of before."""
         for claim in claims:
-            if claim.presence == "absent" or sided(claim.words) or not is_definite(self.folded, claim.start):
+            if claim.presence == "absent" or not is_definite(self.folded, claim.start):
+                continue
+            whole = next((i for i in reversed(self.last) if self.findings[i].presence != "absent"), None)
+            if claim.concept.id == "lesion" and claim.sizes and whole is not None:
+                # "A mass in the left upper lobe. The long axis of the lesion is 62 mm"
+                claim.concept = self.findings[whole].concept
+                claim.words = claim.words or list(self.places[whole])
+            if sided(claim.words):
                 continue
             near = range(len(self.findings) - 1, max(-1, len(self.findings) - 1 - _BACK), -1)
             for i in near:
@@ -151,6 +169,8 @@ class Told:
         if index is None:
             return False
         finding = self.findings[index]
+        if OF_WALL.match(self.folded, sentence.start) and not self.lexicon.is_a(finding.concept, "wall_thickening"):
+            return False
         lesion = [size for size in sizes if size.role == "lesion"]
         cues = find_cues(self.folded, sentence.start, sentence.stop)
         said = [

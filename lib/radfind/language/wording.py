@@ -11,12 +11,14 @@ GOES_ON = re.compile(
     r"|dimension|size|thickness) (?!of)|it|its|this|these|they|their|the (?:lesion|nodule|mass"
     r"|largest|larger|biggest|former|latter|one|described)|largest|measur|size|dimension|diameter"
     r"|margin|border"
+    r"|the (?:[a-z]+ )?wall (?:thickness )?(?:is|was|measur)"
     r"|approximately|about|with|showing|located|see |\(|series|ser\b|se\b|image|ima?g?\b|[0-9]"
     r"|[左右]侧[^,。;]{0,4}[厚深宽][^,。;]{0,3}[0-9]|其|该|此|大者|较大|最大|大小|直径|长径|边界|边缘|形态|密度|约|位于|内|序列|图|见于|第|伴)"
 )
+OF_WALL = re.compile(r"\s*the (?:[a-z]+ )?wall\b")
 # What such a sentence claims is where the finding before it was.
 REFERS_BACK = re.compile(
-    r"\b(?:it|they|these|those)\s(?:\w+\s)?(?:is|are|was|were|has|have|may|might|could|can|suggests?"
+    r"\b(?:it|they|these|those)\s(?:\w+\s)?(?:is|are|was|were|has|have|may|might|could|can(?:not)?|suggests?"
     r"|primarily|first|tend)\b"
     r"|\b(?:this|these|those|the described) (?:lesions?|nodules?|findings?|appearances?|areas?|changes?"
     r"|densit(?:y|ies))\b"
