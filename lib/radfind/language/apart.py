@@ -109,6 +109,10 @@ def lesions(claim: Claim, folded: str) -> list[tuple[list[PlaceWord], list[Size]
         for index in range(len(groups) - 2, -1, -1) if size_first else ():
             groups[index] = groups[index] or groups[index + 1]  # "10 mm and 6.7 mm in the left upper lobe"
         if all(groups):
+            organ = _organs(groups[0])[:1]  # "3 cm in the liver, segment 8, and 2 cm in segment 4"
+            groups[1:] = [
+                g if any(w.kind in ("anatomy", "lobe") or sided([w]) for w in g) else [*organ, *g] for g in groups[1:]
+            ]
             return [
                 ([*(_organs(shared) if sided(group) else shared), *group], [size])
                 for group, size in zip(groups, behind, strict=True)

@@ -42,6 +42,11 @@ def is_item(words: str) -> bool:
     return bool(_ITEM.match(words)) and len(words.split()) <= _MOST_WORDS
 
 
+def tells_before(words: str) -> bool:
+    """Whether a whole sentence is about an earlier examination: "In the previous CT, their diameter reaches 1 cm"."""
+    return bool(_EARLIER.match(words)) and not _NOW.search(words)
+
+
 _VERDICT = re.compile(
     r"\s*(?:it|they|this|these|which|and)\s(?:(?:is|are|was|were|has|have|had|been|appears?|shows?)\s){1,2}"
     r"(?:(?:slight|mild|moderate|significant|minimal|marked)?(?:ly)?\s?)"

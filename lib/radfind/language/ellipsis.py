@@ -32,7 +32,8 @@ class Mention:
 _GENERAL: tuple[tuple[str, str], ...] = (
     (
         "wall_thickening",
-        r"increase(?:d|s)? (?:in )?(?:[a-z]+ ){0,3}(?:wall )?thickness|(?:wall )?thickness(?:es)? increases?",
+        r"increase(?:d|s)? (?:in )?(?:[a-z]+ ){0,3}(?:wall )?thickness|(?:wall )?thickness(?:es)? increases?"
+        r"|thickness (?:of the (?:[a-z]+ ){1,3})?(?:(?:is|was|has|been) ){1,2}(?:[a-z]+ly )?increased",
     ),
     (
         "dilatation",
@@ -61,7 +62,7 @@ _GROWN = (
 _WIDTH = r"(?:diameter|calib[a-z]+|width)"
 _WIDER = rf"{_WIDTH} increases?|increases? (?:in|of) (?:the )?{_WIDTH}"
 _MEASURE_OF = re.compile(
-    r"\b(?:(?P<width>diameters?|calib[a-z]+|widths?)|sizes?|dimensions?|volumes?)(?:\s[^.;,]{0,60})?\s(?:and\s)?\Z"
+    r"\b(?:(?P<width>diameters?|calib[a-z]+|widths?)|(?P<thick>thickness)|sizes?|dimensions?|volumes?)(?:\s[^.;,]{0,60})?\s(?:and\s)?\Z"
 )
 _PATHOLOGICAL = (
     r"(?:abnormal|patholog(?:ical|ic)(?:ly)?)"
@@ -349,7 +350,9 @@ def _spread(
         fitting = any(
             lexicon.specialise(lexicon.get("dilatation"), organ.concept).id != "dilatation" for organ in organs
         )
-        if kind == "grown" and wide and not fitting:
+        if kind == "grown" and measure is not None and measure["thick"]:
+            concept: Concept | None = lexicon.get("wall_thickening")
+        elif kind == "grown" and wide and not fitting:
             concept = _enlarged(folded, change, organs, False, lexicon)  # "spleen diameter 140 mm and increased"
         elif kind.startswith("general") or wide:
             concept = lexicon.get("dilatation" if wide else _GENERAL[int(kind.removeprefix("general"))][0])

@@ -78,6 +78,8 @@ _UNMEASURED = frozenset(
         *("scoliosis", "kyphosis", "degenerative_change", "mesenteric_panniculitis", "cardiomegaly", "crazy_paving"),
     )
 )
+# "the wall thickness of the oesophagus was measured as 8 mm and increased"
+_AND_SO = re.compile(r"[\s,]*(?:(?:and|which|is|was)\s)*")
 _NEW_SUBJECT = re.compile(r",|;|\band\b")
 
 
@@ -147,6 +149,10 @@ def attach_sizes(
             organ = max(
                 (organ for organ in organs if nearest <= organ.start < size.start), key=lambda o: o.start, default=None
             )
+            thick = next((c for c in claims if c.start >= size.stop and c.concept.id == "wall_thickening"), None)
+            if thick is not None and _AND_SO.fullmatch(folded, size.stop, thick.start):
+                thick.sizes.append(size)
+                continue
             if organ is not None and _of_organ(folded, before, organ, size):
                 left.append(size)
                 continue
@@ -167,7 +173,9 @@ def attach_sizes(
                 continue
         if claim is None and not _SUBJECT_BEFORE.search(folded, max(0, size.start - 30), size.start):
             later = [c for c in claims if c.start >= size.stop]
-            claim = next((c for c in later if not c.describes), later[0] if later else None)
+            claim = next((c for c in later if not c.describes), None)
+            if claim is None and later and not re.search(r"\bwith\b", folded[size.stop : later[0].start]):
+                claim = later[0]  # "an area of 27x65 mm with a calcific focus" does not measure the focus
         if claim is None:
             left.append(size)
         else:

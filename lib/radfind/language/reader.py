@@ -12,7 +12,7 @@ from radfind.language.adjectives import merged_adjectives
 from radfind.language.attach import Claim
 from radfind.language.attributes import find_attributes, find_counts
 from radfind.language.concepts import Concept
-from radfind.language.discourse import is_earlier, is_item, is_purpose, with_verdicts
+from radfind.language.discourse import is_earlier, is_item, is_purpose, tells_before, with_verdicts
 from radfind.language.ellipsis import Mention, measured_nodes, mentions
 from radfind.language.findings import Finding, ImageReference, Reading, Span
 from radfind.language.lexicon import Lexicon, Match, default_lexicon
@@ -60,6 +60,7 @@ def read(text: str, lexicon: Lexicon | None = None) -> Reading:
 
 
 _NODE = re.compile("node|淋巴结")
+_VERB = re.compile(r"\b(?:is|are|was|were)\b")  # "there are lymph nodes in both axillae" of a report asks for nothing
 
 
 class _Reader:
@@ -186,14 +187,14 @@ class _Reader:
     ) -> None:
         words = self.folded[sentence.start : sentence.stop]
         nodes, self.nodes = self.nodes, None
-        if nodes and GOES_ON.match(words) and (named := measured_nodes(nodes[0], sizes, self.lexicon)):
+        # a size told of nothing is that of the finding before: "In its widest part 6 cm", "Approximate size is 6 cm"
+        of_nothing = not organs and any(size.role == "lesion" for size in sizes)
+        goes_on = (of_nothing or GOES_ON.match(words)) and not tells_before(words)
+        if nodes and goes_on and (named := measured_nodes(nodes[0], sizes, self.lexicon)):
             self.told.add_nodes(named[0], nodes, sizes, section)
             return
         if self.told.last and is_item(words) and self.told.add_item(sentence, organs, sizes, references, section):
             return
-        # a size told of nothing is that of the finding before: "In its widest part 6 cm", "Approximate size is 6 cm"
-        of_nothing = not organs and any(size.role == "lesion" for size in sizes)
-        goes_on = of_nothing or GOES_ON.match(words)
         if self.told.last and goes_on and self.told.go_on(sentence, organs, sizes, references):
             return
         if any(self.lexicon.is_a(organ.concept, "lymph_node") for organ in organs):
@@ -201,7 +202,7 @@ class _Reader:
             self.nodes = (list(organs), places, sentence)
         if organs:
             self.told.last = ()  # "Lymph nodes are seen. The largest ..." does not go on about the finding before them
-        if organs and self._only_anatomy(sentence, organs):
+        if organs and self._only_anatomy(sentence, organs) and not (section and _VERB.search(words)):
             first = len(self.told.findings)
             self._anatomy_findings(sentence, section, organs)
             self.told.last = tuple(range(first, len(self.told.findings)))

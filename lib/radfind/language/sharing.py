@@ -25,7 +25,9 @@ def share_with_neighbour(folded: str, claims: Sequence[Claim]) -> None:
 
 _READ_AS = re.compile(
     rf"(?:{INTERPRETED.pattern}|\b(?:(?:most )?likely|probably|possibly|suspected|may (?:be|represent))"
-    r"|favou?red to (?:be|represent)|考虑|可能|疑|倾向|符合|提示)为?\s*(?:an?\s)?(?:[a-z-]+\s){0,2}\Z"
+    r"|favou?red to (?:be|represent)"
+    r"|\b(?:evaluated|considered|interpreted|assessed|regarded|thought)\s(?:[a-z]+ly\s)?(?:as(?: being)?|to be)"
+    r"|考虑|可能|疑|倾向|符合|提示)为?\s*(?:an?\s)?(?:[a-z-]+\s){0,2}\Z"
 )
 _MEASURED = frozenset(
     ("cyst", "mass", "nodule", "tumor", "malignancy", "metastasis", "hemangioma", "abscess", "hematoma", "granuloma")

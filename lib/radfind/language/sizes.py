@@ -102,6 +102,12 @@ _DISTANCE_AFTER = re.compile(
     r"|of the (?:carina|pleura|fissure|capsule|skin|hilum|midline)\b|to the (?:pleura|carina|skin)|处)"
 )
 _WALL_BEFORE = re.compile(r"(?:wall(?:s)? thickness|wall|壁厚)(?:\s(?:of|is|was|measuring|up to|about))*\s*约?\Z")
+_THICK_AFTER = re.compile(
+    r"[\s,]*(?:and|which)?\s?(?:is |was )?(?:[a-z]+ly )?(?:increased|thicke|above|more than normal)"
+)
+# "which was 45 mm, is measured as 30 mm today"
+_WAS = re.compile(r"\b(?:which|that|it|size|diameter)\s(?:was|were)\s(?:(?:measured|as|about|approximately)\s)*\Z")
+_IS = re.compile(r"\b(?:is|are|now|currently|has become|measures)\b")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -190,6 +196,13 @@ def _earlier(folded: str, sizes: list[Size], stop: int) -> list[Size]:
             and _PREVIOUS_LATER.search(words)
             and not _STILL_THERE.search(words)
         )
+        before = folded[max(0, size.start - 60) : size.start]
+        past = past or bool(
+            following is not None
+            and following.role == "lesion"
+            and _WAS.search(before)
+            and _IS.search(folded, size.stop, following.start)
+        )
         result.append(dataclasses.replace(size, role="previous") if past and size.role == "lesion" else size)
     return result
 
@@ -243,7 +256,9 @@ def _role(before: str, after: str) -> Role:
         return "previous"
     if _BY.search(before) or (_APART_ZH.search(before) and not _LESION_ZH.match(after)):
         return "distance"
-    if _WALL_BEFORE.search(before) or _DISTANCE_BEFORE.search(before) or _DISTANCE_AFTER.match(after):
+    if _WALL_BEFORE.search(before) and not _THICK_AFTER.match(after):
+        return "distance"
+    if _DISTANCE_BEFORE.search(before) or _DISTANCE_AFTER.match(after):
         return "distance"
     return "lesion"
 

@@ -104,6 +104,9 @@ def specials(
         result = result if beside else lexicon.get("pericardial_effusion")
     if not place.sites and about_chest:
         result = lexicon.default_for_region(concept, "chest")
+    if concept.id == "calcified_nodule" and not any(lexicon.is_a(site, "lung") for site in place.sites):
+        organs = [lexicon.specialise(lexicon.get("nodule"), site) for site in place.sites]
+        return [next((found for found in organs if found.id != "nodule"), result)]  # a calcific nodule of the thyroid
     if result.id == "pulmonary_nodule" or (concept.id == "nodule" and not place.sites):
         for texture, id in _TEXTURES.items():
             if texture in attributes and id in lexicon and (texture != "solid" or result.id != "nodule"):
@@ -137,22 +140,20 @@ _DIAGNOSES = (
         "metastasis",
         "tumor",
     ),
-    *("malignancy", "lung_cancer", "carcinoma", "lymphoma", "abscess", "infection", "inflammation", "hemangioma"),
-    *("pulmonary_edema", "sarcoidosis", "interstitial_lung_disease", "pulmonary_embolism", "infarct", "granuloma"),
-    *(
-        "pulmonary_infarction",
-        "adenoma",
-        "hamartoma",
-        "lipoma",
-        "thymoma",
-        "cirrhosis",
-        "pancreatitis",
-        "diverticulitis",
-    ),
+    *("malignancy", "lung_cancer", "carcinoma", "lymphoma", "abscess", "infection", "inflammation"),
+    *("pulmonary_edema", "sarcoidosis", "interstitial_lung_disease", "pulmonary_embolism", "infarct"),
+    *("pulmonary_infarction", "thymoma", "cirrhosis", "pancreatitis", "diverticulitis"),
     *("appendicitis", "cholecystitis", "osteomyelitis", "renal_cell_carcinoma", "hepatocellular_carcinoma"),
 )
 
 
+# Benign lesions that their density tells, as it tells a cyst: "compatible with an adenoma" claims one, as the
+# guidelines of the hand labels have it (hamartoma, lipoma, hemangioma and granuloma likewise stand in no list above).
+_TOLD_BY_DENSITY = frozenset(("adenoma",))
+
+
 def is_diagnosis(concept: Concept, lexicon: Lexicon) -> bool:
     """Whether the concept interprets what is seen rather than names a sign."""
+    if concept.id in _TOLD_BY_DENSITY:
+        return False
     return any(lexicon.is_a(concept, id) for id in _DIAGNOSES if id in lexicon)

@@ -44,7 +44,9 @@ class Told:
         """Adds the findings of one sentence."""
         first = len(self.findings)
         for claim in claims:
+            start = len(self.findings)
             self._add(claim, sentence, section)
+            self._drop_same(first, start)
         self.last = tuple(range(first, len(self.findings))) or self.last
 
     def add(self, finding: Finding, words: Sequence[PlaceWord]) -> None:
@@ -53,6 +55,20 @@ class Told:
         self.places.append(list(words))
         if finding.presence == "present":
             self.present.add(finding.concept.id)
+
+    def _drop_same(self, first: int, start: int) -> None:
+        """ "A 22 mm nodular lesion compatible with an adenoma, left adrenal": one finding under two names."""
+        if start > first and all(any(self._same(old, new) for old in range(first, start)) for new in self._from(start)):
+            del self.findings[start:], self.places[start:]
+
+    def _from(self, start: int) -> range:
+        return range(start, len(self.findings))
+
+    def _same(self, old: int, new: int) -> bool:
+        one, two = self.findings[old], self.findings[new]
+        named = [self.folded[finding.span.start : finding.span.stop] for finding in (one, two)]
+        alike = dataclasses.replace(two, span=one.span, attributes=one.attributes) == one
+        return alike and named[0] != named[1] and bool(one.sizes_mm or one.size_range_mm)
 
     def _add(self, claim: Claim, sentence: Piece, section: str | None) -> None:
         parts = lesions(claim, self.folded)

@@ -8,7 +8,10 @@ from radfind.language.normal import is_chinese
 
 GOES_ON = re.compile(
     r"\s*(?:-\s*)?(?:however,? )?(?:(?:on|in) the (?:left|right),? (?:it\b|[0-9])|the (?:[a-z-]+ ){0,2}(?:diameter"
-    r"|dimension|size|thickness) (?!of)|it|its|this|these|they|their|the (?:lesion|nodule|mass"
+    r"|dimension|size|thickness) (?!of)|it|its|this|these|they|their|(?:one|two|some|another) of (?:these|them|which)"
+    r"|(?:the )?(?:[a-z-]+ ){0,2}(?:diameter|dimension|size|thickness|axis) of (?:the )?"
+    r"(?:larg|bigg|lesion|nodule|mass|form|latt)"
+    r"|the (?:lesion|nodule|mass"
     r"|largest|larger|biggest|former|latter|one|described)|largest|measur|size|dimension|diameter"
     r"|margin|border"
     r"|the (?:[a-z]+ )?wall (?:thickness )?(?:is|was|measur)"
