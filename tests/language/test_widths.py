@@ -16,7 +16,7 @@ def claims(text: str) -> list[tuple[str, str, tuple[float, ...]]]:
     [
         ("The ascending aorta measures 42 mm.", "aortic_dilatation", 42.0),
         ("The ascending aorta measures 4.2 cm in diameter.", "aortic_dilatation", 42.0),
-        ("Diameter of the pulmonary trunk is 32 mm.", "pulmonary_hypertension", 32.0),
+        ("Diameter of the pulmonary trunk is 32 mm.", "pulmonary_artery_dilatation", 32.0),
         ("升主动脉直径约45mm。", "aortic_dilatation", 45.0),
         ("The abdominal aorta measures 34 mm.", "aortic_aneurysm", 34.0),
     ],

@@ -13,6 +13,11 @@ from radfind.language.text import fold, span_of
 # The longest range that is spelled out image by image; of a longer one only both ends are kept.
 LONGEST_RANGE = 50
 
+# "(IMA 8-34)" is series 8, image 34. "im. 42-44" is more likely a range: series are seldom numbered so high, and their
+# number is seldom followed so closely by that of an image. A convention of our own; "images 8-12" is always a range.
+_FIRST_OF_RANGE = 31
+_CLOSE_BY = 10
+
 _KEY = r"(?<![a-z0-9])"
 _MARK = r"\s*(?:\.?\s?(?:no\.?|nr\.?|numbers?)|\.|:|=|#|号|第)?\s*[:#]?\s*"
 _SERIES = rf"(?:{_KEY}(?:series|serial|serie|ser|se|sequence|seq|scan\ series)|序列|系列){_MARK}"
@@ -68,6 +73,9 @@ _PATTERNS = tuple(
 )
 
 
+_PAIR = re.compile(rf"(?:{_KEY}{_IMAGE_NAME}|图像|图){_MARK}[0-9]")
+
+
 def find_references(text: str) -> tuple[ImageReference, ...]:
     """Every series / image reference of `text`, in reading order; a list or range gives one per image.
 
@@ -89,6 +97,10 @@ def references_in(text: str, folded: str) -> tuple[ImageReference, ...]:
             groups = match.groupdict()
             images = [int(groups["one"])] if groups.get("one") else _numbers(groups["list"])
             written = groups.get("series") or groups.get("short")
+            if "-" in match.group() and written and groups.get("one") and _PAIR.match(folded, start):
+                first, last = int(written), images[0]
+                if first >= _FIRST_OF_RANGE and first < last <= first + _CLOSE_BY:
+                    images, written = list(range(first, last + 1)), None
             series = int(written) if written else None
             span = span_of(text, start, stop)
             found = [ImageReference(image, series, span) for image in images if image > 0]
