@@ -214,6 +214,16 @@ def test_lists_and_ranges_give_one_reference_for_each_image() -> None:
     assert images("images 10 and 12") == [(None, 10), (None, 12)]
 
 
+def test_a_hyphen_between_two_close_high_numbers_is_a_range() -> None:
+    def images(text: str) -> list[Reference]:
+        return [(r.series, r.image) for r in find_references(text)]
+
+    assert images("nodules (im. 42-44)") == [(None, 42), (None, 43), (None, 44)]
+    assert images("nodule (IMA 8-34)") == [(8, 34)]
+    assert images("nodule (im 3-5)") == [(3, 5)]
+    assert images("nodule (im 201-230)") == [(201, 230)]
+
+
 @given(st.text(max_size=300))
 def test_spans_index_the_original_text(text: str) -> None:
     for reference in find_references(text):
