@@ -23,10 +23,11 @@ DOUBTFUL = 0.3
 
 UNPROVEN = (
     *("emphysema", "miliary_pattern", "tree_in_bud", "centrilobular_nodule", "perifissural_nodule"),
-    *("halo_sign", "reversed_halo_sign"),
+    *("halo_sign", "reversed_halo_sign", "consolidation"),
 )
 """Concepts, and kinds of them, whose search misses too much for "not found" to mean "not there": mild emphysema hides
-in the noise, the others are smaller or fainter than what is searched for."""
+in the noise, a consolidation that merges with mediastinum, diaphragm or chest wall is taken for them, the others are
+smaller or fainter than what is searched for."""
 
 SMALLEST_MM = 4.0
 """Below this a nodule may be missed, so that its absence proves nothing."""
@@ -105,7 +106,12 @@ def supporting(matches: Sequence[Match]) -> list[Match]:
 
 def _may_be_missed(asked: str) -> Judgement:
     """The answer for an `UNPROVEN` concept that was not found, claimed or denied."""
-    return Judgement("maybe", "not_found", 0.5, f"No {asked} was found, but the search may miss it where it is slight.")
+    return Judgement(
+        "maybe",
+        "not_found",
+        0.5,
+        f"No {asked} was found, but the search may miss it where it is slight or merges with what it touches.",
+    )
 
 
 def _unproven(finding: Finding, lexicon: Lexicon) -> bool:
