@@ -248,10 +248,9 @@ def _cleaned(volume: Volume, patch: Patch, state: State, prompts: Sequence[Promp
     What clicks and boxes gave is the inside of a smooth surface and only has its holes filled; what a random walk over
     voxels gave is also closed and smoothed.
     """
-    rough = state.surface is None
-    recipe = dataclasses.replace(
-        recipe_for(None), parts="all", **({} if rough else {"close_mm": 0.0, "smooth_mm": 0.0})
-    )
+    recipe = dataclasses.replace(recipe_for(None), parts="all")
+    if state.surface is not None:
+        recipe = dataclasses.replace(recipe, close_mm=0.0, smooth_mm=0.0)
     mask = clean(state.mask, patch.spacing, recipe)
     said: dict[bool, list[npt.NDArray]] = {True: [], False: []}
     for prompt in prompts:
