@@ -139,7 +139,8 @@ def attach_places(
             previous = first
 
 
-_LOBE_ALONE = re.compile(r"\b(?:left|right|both|each|either)\s(?:of the )?lobes?\b")
+# "In the left lobe": of an organ named elsewhere.
+LOBE_ALONE = re.compile(r"\b(?:left|right|both|each|either)\s(?:of the )?lobes?\b")
 
 
 def _take_lobed_organ(
@@ -150,7 +151,7 @@ def _take_lobed_organ(
     fits: Callable[[Concept, PlaceWord], bool],
 ) -> None:
     """ "The thyroid is enlarged, and a nodule is seen in the left lobe": the lobe of the organ named before."""
-    if not _LOBE_ALONE.search(folded, clause.start, clause.stop):
+    if not LOBE_ALONE.search(folded, clause.start, clause.stop):
         return
     for claim in claims:
         fitting = [word for word in earlier if word.concept is not None and fits(claim.concept, word)]

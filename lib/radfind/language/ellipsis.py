@@ -62,7 +62,7 @@ _GROWN = (
 _WIDTH = r"(?:diameter|calib[a-z]+|width)"
 _WIDER = rf"{_WIDTH} increases?|increases? (?:in|of) (?:the )?{_WIDTH}"
 _MEASURE_OF = re.compile(
-    r"\b(?:(?P<width>diameters?|calib[a-z]+|widths?)|(?P<thick>thickness)|sizes?|dimensions?|volumes?)(?:\s[^.;,]{0,60})?\s(?:and\s)?\Z"
+    r"\b(?:(?P<width>diameters?|calib[a-z]+|widths?)|(?P<thick>thickness)|sizes?|lengths?|axis|dimensions?|volumes?)(?:\s[^.;,]{0,60})?\s(?:and\s)?\Z"
 )
 _PATHOLOGICAL = (
     r"(?:abnormal|patholog(?:ical|ic)(?:ly)?)"
@@ -352,12 +352,12 @@ def _spread(
         )
         if kind == "grown" and measure is not None and measure["thick"]:
             concept: Concept | None = lexicon.get("wall_thickening")
-        elif kind == "grown" and wide and not fitting:
+        elif not fitting and ((kind == "grown" and wide) or change.group().endswith("normal")):
             concept = _enlarged(folded, change, organs, False, lexicon)  # "spleen diameter 140 mm and increased"
         elif kind.startswith("general") or wide:
+            if wide and not fitting:
+                continue  # what grows wider must be something that can dilate
             concept = lexicon.get("dilatation" if wide else _GENERAL[int(kind.removeprefix("general"))][0])
-            if (wide or change.group().endswith("normal")) and not fitting:
-                continue  # what is wider than normal must be something that can dilate
         else:
             concept = _enlarged(folded, change, organs, kind == "pathological", lexicon)
         if concept is not None:

@@ -80,6 +80,7 @@ _UNMEASURED = frozenset(
 )
 # "the wall thickness of the oesophagus was measured as 8 mm and increased"
 _AND_SO = re.compile(r"[\s,]*(?:(?:and|which|is|was)\s)*")
+_IN_ORGAN = re.compile(r"\b(?:in|at|on|within) (?:the )?(?:(?:left|right|both) )?(?:[a-z]+ )?\Z")
 _NEW_SUBJECT = re.compile(r",|;|\band\b")
 
 
@@ -103,9 +104,10 @@ def _nodal(claim: Claim) -> bool:
 def _of_organ(folded: str, claim: Claim | None, organ: Piece, size: Size) -> bool:
     """Whether words between an organ and a size tell it to be the organ's own."""
     width = _ORGAN_WIDTH.match(folded[organ.stop : size.start])
-    if width and claim is not None and width.group().lstrip().startswith("with"):
-        # "a cyst in the lobe with a diameter of"
-        width = width if "," in folded[claim.stop : organ.start] else None
+    if width and claim is not None:
+        # "a cyst in the lobe with a diameter of", "consolidation in the lower lobe reaching a diameter of"
+        inside = _IN_ORGAN.search(folded, claim.stop, organ.start) and "," not in folded[claim.stop : organ.start]
+        width = None if inside or width.group().lstrip().startswith("with") else width
     return bool(
         _MEASURE_OF.search(folded[max(0, organ.start - 30) : organ.start])
         or width

@@ -148,6 +148,7 @@ class _Reader:
         share_with_brackets(folded, claims)
         share_with_interpretation(folded, claims)
         self.told.refer_back(claims, sentence)
+        self.told.lobe_of_before(claims, sentence)
         self.told.point_back(claims, section)
         share_with_neighbour(folded, claims)
         self.told.add_all(without_repeats(without_vague(claims, self.lexicon)), sentence, section)

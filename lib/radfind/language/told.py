@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from radfind.language.apart import lesions
-from radfind.language.attach import Claim, sided
+from radfind.language.attach import LOBE_ALONE, Claim, sided
 from radfind.language.attributes import find_attributes
 from radfind.language.discourse import is_definite
 from radfind.language.ellipsis import Mention
@@ -22,6 +22,8 @@ from radfind.language.wording import OF_WALL, REFERS_BACK
 
 # How many findings a pointing word ("the effusion") may reach back; keeps time linear in the length of the text.
 _BACK = 12
+# Organs whose lobes are left and right; those of the lungs are told by name.
+_LOBED = ("thyroid_gland", "liver")
 
 
 class Told:
@@ -118,6 +120,17 @@ class Told:
                     for earlier in (self.findings[i] for i in told)
                     if earlier.sizes_mm or earlier.size_range_mm
                 ][-1:]
+
+    def lobe_of_before(self, claims: Sequence[Claim], sentence: Piece) -> None:
+        """ "The thyroid is enlarged. A nodule is seen in the right lobe": the lobe of the organ told of before."""
+        if not LOBE_ALONE.search(self.folded, sentence.start, sentence.stop):
+            return
+        earlier = [word for i in self.last[-1:] for word in self.places[i]]
+        for claim in claims:
+            lobed = [w for w in earlier if w.concept and any(self.lexicon.is_a(w.concept, id) for id in _LOBED)]
+            if lobed and sided(claim.words) and all(w.concept is None and w.kind != "lobe" for w in claim.words):
+                claim.words = [lobed[-1], *claim.words]
+            earlier = claim.words
 
     def point_back(self, claims: Sequence[Claim], section: str | None) -> None:
         """ "Atelectasis adjacent to the effusion": the place is that of the effusion told of before."""
