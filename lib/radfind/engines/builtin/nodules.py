@@ -27,7 +27,7 @@ flecks that noise and vessels make at the finest."""
 _SHARPER_MM = 8.0
 """A cut this near to the lesion's own radius makes balls of vessels, too; smaller ones cannot be told apart."""
 
-_LINEAR = (2.2, 3.0)
+_LINEAR = (1.9, 2.5)
 """Longest over perpendicular diameter in a slice at which a nodule, "rounded" by the Fleischner glossary, becomes a
 band: a vessel that runs in the plane of thick slices."""
 
