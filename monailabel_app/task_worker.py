@@ -32,8 +32,8 @@ logger = logging.getLogger(__name__)
 
 STORE_METHODS = frozenset(
     {
-        "name", "list_images", "get_image_uri", "get_image_info", "get_labeled_images", "get_unlabeled_images",
-        "get_labels_by_image_id", "get_label_uri", "get_label_info",
+        "list_images", "get_image_uri", "get_labeled_images", "get_labels_by_image_id", "get_label_uri",
+        "get_label_info",
     }
 )  # fmt: skip
 """What tasks may ask of the datastore: reading, never writing."""
