@@ -32,7 +32,9 @@ def keep() -> None:
         def method(self: socket.socket, *arguments: Any) -> Any:
             address = arguments[-1]
             if self.family in (socket.AF_INET, socket.AF_INET6) and not is_here(str(address[0])):
-                raise PermissionError(_refused(f"connect to {address[0]}"))
+                # Connecting a datagram socket sends nothing: pynetdicom asks the system for its own address that way.
+                asks_only = self.type == socket.SOCK_DGRAM and name != "sendto"
+                raise PermissionError("refused" if asks_only else _refused(f"connect to {address[0]}"))
             return real(self, *arguments)
 
         return method
