@@ -152,9 +152,9 @@ class Job:
     async def changes(self) -> AsyncIterator[dict[str, Any]]:
         """The job's state now and after each change; slow followers miss steps in between, never the last."""
         while True:
-            changed = self._changed
+            changed, last = self._changed, self.state.final
             yield self.to_wire()
-            if self.state.final:
+            if last:
                 return
             if changed is self._changed:
                 await changed.wait()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
 from pathlib import Path
@@ -9,6 +10,8 @@ from typing import Any
 
 import httpx
 from gateway_fakes import FakeTask, eventually, live
+
+from monailabel_app.gateway.jobs import Job, State
 
 
 def submit(url: str, **query: str) -> httpx.Response:
@@ -63,6 +66,18 @@ def test_cancel_a_waiting_job(tmp_path: Path) -> None:
         job = submit(server.url).json()
         assert job["state"] == "queued"
         assert httpx.delete(f"{server.url}/radfind/jobs/{job['id']}").json()["state"] == "cancelled"
+
+
+def test_a_follower_who_is_slow_still_hears_the_end() -> None:
+    async def follow() -> list[str]:
+        job, told = Job(user="", model="fake", engine="fake", device="cpu"), []
+        job.start()
+        async for wire in job.changes():
+            told.append(wire["state"])
+            job.finish(State.CANCELLED)  # while the follower is busy with what it was told
+        return told
+
+    assert asyncio.run(follow()) == ["running", "cancelled"]
 
 
 def test_results_expire(tmp_path: Path) -> None:
