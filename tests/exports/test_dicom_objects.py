@@ -19,6 +19,7 @@ from radfind.exports.dicom_common import deidentified, save
 from radfind.exports.dicom_rtstruct import outlines, structure_set
 from radfind.exports.dicom_seg import segmentation_object
 from radfind.exports.dicom_sr import key_objects, measurement_report
+from radfind.exports.package import write_package
 from radfind.language.lexicon import default_lexicon
 from radfind.measure import measure
 from radfind.phantom import write_dicom
@@ -84,7 +85,20 @@ def write_all(source: Path, folder: Path) -> Written:
     return Written(volume, source, segmentation, ranking, files)
 
 
-SOURCES = ["oblique", "tiny-dicom", "mr-liver-dicom", "dicom-objects/dcmqi/24x38x3/image"]
+def write_awkward(folder: Path) -> None:
+    """What archives really hold: a Chinese character set, values that are none, no frame of reference, feet first."""
+    write_dicom(oblique_ct(), folder)
+    for file in folder.iterdir():
+        dataset = pydicom.dcmread(file)
+        dataset.SpecificCharacterSet, dataset.PatientName = "GB18030", "Wang^XiaoDong=王^小东"
+        dataset.PatientAge, dataset.PatientBirthDate, dataset.PatientSex = "45", "1960", "Male"
+        dataset.PatientPosition = "FFP"
+        for keyword in ("FrameOfReferenceUID", "PositionReferenceIndicator", "StudyID", "AccessionNumber", "StudyTime"):
+            delattr(dataset, keyword)
+        dataset.save_as(file, write_like_original=False)
+
+
+SOURCES = ["oblique", "awkward", "tiny-dicom", "mr-liver-dicom", "dicom-objects/dcmqi/24x38x3/image"]
 
 
 @pytest.fixture(scope="module", params=SOURCES)
@@ -95,6 +109,9 @@ def written(
     if request.param == "oblique":
         source = folder / "source"
         write_dicom(oblique_ct(), source)
+    elif request.param == "awkward":
+        source = folder / "source"
+        write_awkward(source)
     else:
         name, _, rest = request.param.partition("/")
         source = shared_data(name) / rest
@@ -128,7 +145,8 @@ def test_dicom3tools_finds_one_consistent_study(written: Written) -> None:
     if shutil.which("dcentvfy") is None:
         pytest.skip("dcentvfy is not installed (Debian: dicom3tools)")
     sources = [str(s.path) for s in written.volume.slices]
-    done = subprocess.run(["dcentvfy", *map(str, written.files.values()), *sources], capture_output=True, text=True)
+    command = ["dcentvfy", *map(str, written.files.values()), *sources]
+    done = subprocess.run(command, capture_output=True, text=True, errors="replace")
     errors = [line for line in (done.stdout + done.stderr).splitlines() if "Error" in line]
     assert not errors
 
@@ -233,12 +251,22 @@ def test_deidentified_objects_hold_no_identity(tmp_path: Path) -> None:
         *(s.sop_instance_uid for s in volume.slices),
     }
     hidden = deidentified(volume, b"key")
-    segmentation = ellipsoids(hidden)
-    seg = segmentation_object(segmentation, hidden)
-    for dataset in (seg, structure_set(segmentation, hidden)):
-        text = save(dataset, tmp_path / "x.dcm").read_bytes()
-        assert b"Secret" not in text and b"PHANTOM77" not in text and b"20250101" not in text
-        assert not any(str(uid).encode() in text for uid in plain)
+    segmentation = ellipsoids(volume)
+    first = dataclasses.replace(segmentation.segments[0], prompt="what Mr Secret has")
+    segmentation = dataclasses.replace(segmentation, segments=(first, *segmentation.segments[1:]))
+    ranking = Ranking((RankedSlice(1, 11, 0.9),), np.zeros(22))
+    formats = ["seg", "sr", "ko", "rtstruct", "seg.nrrd", "csv", "fhir", "glb"]
+    files = write_package(
+        volume, segmentation, tmp_path / "out", formats, ranking=ranking, text="Mr Secret", anonymous_key=b"key"
+    )
+    assert len(files) == len(formats)
+    for file in files:
+        content = file.read_bytes()
+        assert b"Secret" not in content and b"PHANTOM77" not in content and b"20250101" not in content
+        assert b"presentedForm" not in content  # FHIR's, which packs the report's text
+        assert not any(str(uid).encode() in content for uid in plain)
+        if file.suffix == ".dcm":
+            assert pydicom.dcmread(file).PatientIdentityRemoved == "YES"
     again = deidentified(volume, b"key")
     assert again.slices == hidden.slices and again.study_uid == hidden.study_uid
     assert deidentified(volume, b"other").study_uid != hidden.study_uid
@@ -263,6 +291,12 @@ def test_multi_frame_sources(shared_data: Callable[[str], Path], tmp_path: Path)
     masks = masks_of(pydicom.dcmread(written.files["seg"]), written.volume)
     truth = [segment.mask for segment in written.segmentation.segments if segment.mask.any()]
     assert all(np.array_equal(masks[n], mask) for n, mask in enumerate(truth, start=1))
+    items = [c for c in pydicom.dcmread(written.files["ko"]).ContentSequence if c.ValueType == "IMAGE"]
+    frames = [int(item.ReferencedSOPSequence[0].ReferencedFrameNumber) for item in items]
+    assert frames == [written.volume.slices[item.index].frame for item in written.ranking.slices]
+    if shutil.which("dciodvfy") is not None:
+        done = subprocess.run(["dciodvfy", str(written.files["ko"])], capture_output=True, text=True)
+        assert "Error" not in done.stdout + done.stderr
 
 
 def test_outline_of_a_ring_keeps_its_hole() -> None:

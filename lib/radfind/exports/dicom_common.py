@@ -14,6 +14,7 @@ import numpy as np
 import radfind
 from radfind.errors import InputError, NotSupportedError
 from radfind.exports.coding import PRIVATE_SCHEME
+from radfind.exports.names import UTF8, character_set, value_or_empty
 from radfind.measure.quantities import Code
 from radfind.volume import SliceSource, Volume
 
@@ -65,9 +66,9 @@ def _common(volume: Volume) -> Dataset:
 
     header = volume.header
     ds = Dataset()
-    ds.SpecificCharacterSet = "ISO_IR 192"
+    ds.SpecificCharacterSet = UTF8
     for keyword in (*_PATIENT, *_STUDY, "FrameOfReferenceUID", "PositionReferenceIndicator", "SOPClassUID"):
-        setattr(ds, keyword, header.get(keyword, ""))
+        setattr(ds, keyword, value_or_empty(keyword, header.get(keyword, "")))
     if ds.PatientSex not in ("M", "F", "O", ""):
         ds.PatientSex = ""
     ds.StudyInstanceUID, ds.SeriesInstanceUID = volume.study_uid, volume.series_uid
@@ -182,13 +183,15 @@ def equipment() -> dict[str, Any]:
 
 def finished(dataset: Dataset, volume: Volume) -> Dataset:
     """The attributes that every object takes over from its source study."""
-    dataset.SpecificCharacterSet = "ISO_IR 192"
-    if volume.header.get("StudyDescription"):
-        dataset.StudyDescription = volume.header["StudyDescription"]
-    for keyword in ("IssuerOfPatientID", "PatientAge", "PatientSize", "PatientWeight"):
-        if volume.header.get(keyword):
-            setattr(dataset, keyword, volume.header[keyword])
+    for keyword in _OPTIONAL:
+        if value := value_or_empty(keyword, volume.header.get(keyword, "")):
+            setattr(dataset, keyword, value)
+    dataset.SpecificCharacterSet = character_set(dataset, volume.header.get("SpecificCharacterSet", ""))
     return dataset
+
+
+_OPTIONAL = ("StudyDescription", "IssuerOfPatientID", "PatientAge", "PatientSize", "PatientWeight",
+             "PatientIdentityRemoved", "DeidentificationMethod")  # fmt: skip
 
 
 def save(dataset: Dataset, path: str | Path) -> Path:
@@ -229,6 +232,8 @@ def deidentified(volume: Volume, key: bytes) -> Volume:
         **{name: value for name, value in volume.header.items() if name in kept},
         "PatientName": "Anonymous",
         "PatientID": str(uid(volume.header.get("PatientID") or volume.study_uid))[5:21],
+        "PatientIdentityRemoved": "YES",
+        "DeidentificationMethod": "RadFind: no identity, dates or texts; keyed UIDs",
     }
     return dataclasses.replace(
         volume,

@@ -23,6 +23,7 @@ from radfind.exports.dicom_common import (
     save,
     source_datasets,
 )
+from radfind.exports.names import long_string
 from radfind.measure.quantities import require_segments
 from radfind.results import Segment, Segmentation
 from radfind.volume import Volume
@@ -109,7 +110,7 @@ def _roi(segment: Segment, number: int, volume: Volume) -> tuple[Dataset, Datase
     from pydicom.sequence import Sequence
 
     roi, contours, observation = Dataset(), Dataset(), Dataset()
-    roi.ROINumber, roi.ROIName = number, segment.name[:64]
+    roi.ROINumber, roi.ROIName = number, long_string(segment.name)
     roi.ReferencedFrameOfReferenceUID = frame_of_reference(volume)
     roi.ROIGenerationAlgorithm = "AUTOMATIC"
     contours.ROIDisplayColor, contours.ReferencedROINumber = list(segment.color), number

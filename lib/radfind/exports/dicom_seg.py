@@ -23,6 +23,7 @@ from radfind.exports.dicom_common import (
     source_order,
 )
 from radfind.exports.dicom_seg_frames import fill
+from radfind.exports.names import long_string
 from radfind.measure.quantities import Code, require_segments
 from radfind.results import Segment, Segmentation
 from radfind.volume import Volume
@@ -106,7 +107,7 @@ def description(segment: Segment, number: int, engine: str) -> Any:
     codes: SegmentCodes = codes_of(segment)
     item = hd.seg.SegmentDescription(
         segment_number=number,
-        segment_label=segment.name[:64],
+        segment_label=long_string(segment.name),
         segmented_property_category=dicom_code(codes.category),
         segmented_property_type=dicom_code(codes.type),
         algorithm_type=hd.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
@@ -116,7 +117,7 @@ def description(segment: Segment, number: int, engine: str) -> Any:
             version=radfind.__version__,
         ),
         tracking_uid=hd.UID(),
-        tracking_id=f"{segment.name} {number}"[:64],
+        tracking_id=f"{long_string(segment.name)} {number}",
         anatomic_regions=[dicom_code(codes.region)] if codes.region is not None else None,
     )
     if codes.side is not None:

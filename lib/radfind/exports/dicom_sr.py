@@ -96,15 +96,18 @@ def key_objects(ranking: Ranking, volume: Volume, query: str, *, series_number: 
         raise InputError("The ranking names no slice, so there is no key image to write.")
     sources = source_datasets(volume)
     picked = [sources[item.index] if len(sources) > 1 else sources[0] for item in ranking.slices]
-    unique = list({source.SOPInstanceUID: source for source in picked}.values())
     content = hd.ko.KeyObjectSelection(
         document_title=dicom_code(_OF_INTEREST),
-        referenced_objects=unique,
+        referenced_objects=picked,
         observer_device_context=_observer(),
-        description=f"RadFind: {' '.join(query.split())}"[:1024],
+        description=f"RadFind: {' '.join(query.split()) or 'ranked slices'}"[:1024],
     )
+    images = [item for item in content[0].ContentSequence if item.ValueType == "IMAGE"]
+    for image, item in zip(images, ranking.slices, strict=True):
+        if (frame := volume.slices[item.index].frame) is not None:
+            image.ReferencedSOPSequence[0].ReferencedFrameNumber = frame
     dataset = hd.ko.KeyObjectSelectionDocument(
-        evidence=unique,
+        evidence=list({source.SOPInstanceUID: source for source in picked}.values()),
         content=content,
         series_instance_uid=hd.UID(),
         series_number=series_number,

@@ -17,6 +17,7 @@ import radfind
 from radfind.errors import InputError, NotSupportedError
 from radfind.exports.coding import PRIVATE_SCHEME, codes_of
 from radfind.exports.dicom_common import IMPLEMENTATION_UID
+from radfind.exports.names import printable
 from radfind.exports.table import main_evidence
 from radfind.measure.quantities import Code, Measured
 from radfind.results import Ranking, Verdict
@@ -153,8 +154,9 @@ class _Builder:
     def measurements(self, measured: Measured) -> None:
         """One Observation per quantity, derived from the slice of the diameters."""
         codes = codes_of(measured.segment)
-        selection = self.selection((measured.slice_index,), measured.segment.name)
-        body: dict[str, Any] = {"text": measured.segment.name}
+        name = printable(measured.segment.name)
+        selection = self.selection((measured.slice_index,), name)
+        body: dict[str, Any] = {"text": name}
         site = codes.region or codes.type
         body["coding"] = [_coding(site)] + ([_coding(codes.side)] if codes.side is not None else [])
         for quantity in measured.quantities:

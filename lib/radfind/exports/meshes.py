@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from radfind.errors import InputError
+from radfind.exports.names import printable
 from radfind.measure.surface import Surface, surface
 from radfind.results import Segmentation
 
@@ -51,7 +52,7 @@ class Model:
 def models_of(segmentation: Segmentation) -> list[Model]:
     """A model of each segment that has voxels: closed, smooth, and of the segment's volume (`measure.surface`)."""
     return [
-        Model(segment.name, surface(segment.mask, segmentation.geometry), segment.color)
+        Model(printable(segment.name), surface(segment.mask, segmentation.geometry), segment.color)
         for segment in segmentation.segments
         if segment.mask.any()
     ]

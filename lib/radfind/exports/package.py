@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -34,7 +35,8 @@ def write_package(
 
     Arguments:
         formats: of `FORMATS`. "ko" needs `ranking`. STL, PLY, OBJ and VTK give one file for each segment.
-        anonymous_key: write no identity, and UIDs made with this key (`dicom_common.deidentified`).
+        anonymous_key: write no identity, and UIDs made with this key (`dicom_common.deidentified`). What was typed
+            may name the patient: `text` and the prompts of segments are left out. Names of segments stay.
 
     Returns:
         The files written.
@@ -58,7 +60,10 @@ def write_package(
     if anonymous_key is not None:
         from radfind.exports.dicom_common import deidentified
 
-        volume = deidentified(volume, anonymous_key)
+        volume, text = deidentified(volume, anonymous_key), ""
+        segmentation = dataclasses.replace(
+            segmentation, segments=tuple(dataclasses.replace(s, prompt="") for s in segmentation.segments)
+        )
     files = _dicom(volume, segmentation, target, wanted, ranking, text)
     files += _labelmaps(volume, segmentation, target, wanted)
     files += _meshes(segmentation, target, wanted)
