@@ -45,9 +45,11 @@ class JobBoard:
 
     def restore(self) -> None:
         """Take up what an earlier process left: finished jobs with their results, unfinished ones as interrupted."""
-        self._journal.interrupt()
-        for row in self._journal.finished():
+        for row in self._journal.rows():
             job = revived(row)
+            if not job.state.final:
+                job.interrupt()
+                self._journal.finish(job)
             if job.result is not None and job.result.file is not None and not job.result.file.is_file():
                 self._journal.forget(job.id)
             else:

@@ -31,7 +31,7 @@ class State(str, enum.Enum):
     FAILED = "failed"
     CANCELLED = "cancelled"
     INTERRUPTED = "interrupted"
-    """The server stopped before the job was finished; ask again."""
+    """The server stopped before the job was finished; ask again with the same key."""
 
     @property
     def final(self) -> bool:
@@ -101,6 +101,7 @@ class Job:
         self.on_finish: list[Callable[[Job], None]] = []
         self._loop = asyncio.get_running_loop()
         self._changed = asyncio.Event()
+        self._over = asyncio.Event()
         self._told = 0.0
 
     # --- what happens to it, on the loop
@@ -132,6 +133,12 @@ class Job:
             logger.error("job %s on %s failed: %s", self.id, self.engine, where(error))
         self.finish(State.FAILED)
 
+    def interrupt(self) -> None:
+        """The server stops, or stopped, before the job was finished."""
+        self.error = Refusal(503, "The server was stopped before the job was finished; submit it again.")
+        self.context.cancel()
+        self.finish(State.INTERRUPTED)
+
     def finish(self, state: State) -> None:
         if self.state.final:
             return
@@ -140,14 +147,15 @@ class Job:
             shutil.rmtree(self.folder, ignore_errors=True)
         for callback in self.on_finish:
             callback(self)
+        self._over.set()
         self._tell()
 
     # --- who follows it
 
     async def wait(self) -> None:
         """Return when the job is in a final state."""
-        while not self.state.final:
-            await self._changed.wait()
+        if not self.state.final:
+            await self._over.wait()
 
     async def changes(self) -> AsyncIterator[dict[str, Any]]:
         """The job's state now and after each change; slow followers miss steps in between, never the last."""

@@ -36,17 +36,6 @@ class Journal:
         self._database.execute(_TABLE)
         self._database.commit()
 
-    def interrupt(self) -> int:
-        """Mark every unfinished job of an earlier process as interrupted; how many."""
-        with self._lock, self._database as database:
-            final = [state.value for state in State if state.final]
-            marks = ",".join("?" * len(final))
-            cursor = database.execute(
-                f"update jobs set state = ?, finished = created where state not in ({marks})",
-                (State.INTERRUPTED.value, *final),
-            )
-            return cursor.rowcount
-
     def add(self, job: Job, idempotency: str | None, fingerprint: str) -> None:
         """Note a new job."""
         with self._lock, self._database as database:
@@ -92,8 +81,8 @@ class Journal:
             ).fetchone()
         return (row[0], row[1]) if row else None
 
-    def finished(self) -> list[dict[str, Any]]:
-        """What is known of every job that is over."""
+    def rows(self) -> list[dict[str, Any]]:
+        """What is known of every job, for `revived`."""
         with self._lock:
             cursor = self._database.execute("select * from jobs")
             names = [column[0] for column in cursor.description]
@@ -107,12 +96,11 @@ class Journal:
 def revived(row: dict[str, Any]) -> Job:
     """A job of an earlier process, with its result when that is still there. Call it on the event loop."""
     job = Job(user=row["user"], model=row["model"], engine=row["engine"], device=row["device"])
+    job.durable = True
     job.id, job.state, job.created, job.finished = row["id"], State(row["state"]), row["created"], row["finished"]
     job.progress = 1.0 if job.state is State.DONE else 0.0
     if row["status"] is not None:
         job.error = Refusal(row["status"], row["detail"])
     if row["params"] is not None:
         job.result = Result(json.loads(row["params"]), Path(row["file"]) if row["file"] else None, row["name"] or "")
-    if job.state is State.INTERRUPTED:
-        job.error = Refusal(503, "The server was restarted before the job was finished; submit it again.")
     return job

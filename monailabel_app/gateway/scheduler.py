@@ -89,12 +89,12 @@ class Scheduler:
         ]
 
     async def close(self) -> None:
-        """Cancel everything and wait shortly for running work to notice."""
-        for queue in list(self._waiting.values()):
-            for job, _ in list(queue):
-                self.cancel(job)
-        for task, job in list(self._tasks.items()):
-            job.context.cancel()
+        """Interrupt everything, without waiting for running work to notice."""
+        waiting = [job for queue in self._waiting.values() for job, _ in queue]
+        self._waiting.clear()
+        for job in [*waiting, *self._tasks.values()]:
+            job.interrupt()
+        for task in list(self._tasks):
             task.cancel()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
@@ -128,7 +128,14 @@ class Scheduler:
     def _first_free(
         self, queue: collections.deque[tuple[Job, Callable[[], Any]]]
     ) -> tuple[Job, Callable[[], Any]] | None:
-        return next((item for item in queue if self._free(item[0])), None)
+        full: set[tuple[str, str]] = set()  # long queues are mostly jobs of one engine: look at its places once
+        for item in queue:
+            lane = item[0].engine, item[0].device
+            if lane not in full:
+                if self._free(item[0]):
+                    return item
+                full.add(lane)
+        return None
 
     def _start(self, job: Job, work: Callable[[], Any]) -> None:
         for name in {job.engine, job.device}:

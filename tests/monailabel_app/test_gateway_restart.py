@@ -69,6 +69,29 @@ def test_a_killed_server_leaves_no_job_in_limbo(tmp_path: Path) -> None:
         assert not (server.state / "results" / "left.nrrd").exists()
 
 
+def test_an_orderly_stop_leaves_no_job_in_limbo(tmp_path: Path) -> None:
+    slow = FakeTask(until=threading.Event())
+    with live(tmp_path, {"slow": slow}) as server:
+        running, queued = (submit(server.url, key, "slow").json()["id"] for key in ("k1", "k2"))
+        eventually(lambda: slow.running == 1)
+    eventually(lambda: slow.cancelled == 1)
+    with live(tmp_path, {"slow": FakeTask()}) as server:
+        for job, key in ((running, "k1"), (queued, "k2")):
+            assert httpx.get(f"{server.url}/radfind/jobs/{job}").json()["state"] == "interrupted"
+            again = submit(server.url, key, "slow")
+            assert again.status_code == 202 and wait(server.url, again.json()["id"])["state"] == "done"
+
+
+def test_jobs_of_an_earlier_process_expire_too(tmp_path: Path) -> None:
+    with live(tmp_path, {"fake": FakeTask(file=False)}) as server:
+        job = submit(server.url).json()["id"]
+        assert wait(server.url, job)["state"] == "done"
+    with live(tmp_path, {"fake": FakeTask()}, result_seconds=0.0) as server:
+        assert httpx.get(f"{server.url}/radfind/jobs/{job}").status_code == 404
+    with live(tmp_path, {"fake": FakeTask()}) as server:  # nor does the journal keep its answer
+        assert httpx.get(f"{server.url}/radfind/jobs/{job}").status_code == 404
+
+
 def test_idempotency(tmp_path: Path) -> None:
     task = FakeTask(0.2)
     with live(tmp_path, {"fake": task}) as server:
