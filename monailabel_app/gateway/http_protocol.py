@@ -1,23 +1,32 @@
-"""uvicorn's HTTP/1.1 protocol with a deadline for request heads: without one, a client that sends its headers
-a byte at a time holds a connection for as long as it likes."""
+"""uvicorn's HTTP/1.1 protocol with deadlines for two kinds of clients that would hold a connection for as long as they
+like: those that send the head of a request a byte at a time, and those that do not take their answer."""
 
 from __future__ import annotations
 
 import asyncio
+import socket
 from typing import Any
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 HEAD_SECONDS = 15.0
+"""Longest time for a whole request head."""
+TAKE_SECONDS = 120.0
+"""Longest time for a client to take any more of what is waiting for it."""
+_USER_TIMEOUT = getattr(socket, "TCP_USER_TIMEOUT", None)
+"""Linux ends such connections itself, also those that only wait to be closed. Other systems do not."""
 
 
 class GuardedH11(H11Protocol):
-    """Closes a connection whose request head is not complete in `HEAD_SECONDS`."""
+    """Ends connections that take longer than `HEAD_SECONDS` or `TAKE_SECONDS`."""
 
     _deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
+        if _USER_TIMEOUT is not None:
+            client = transport.get_extra_info("socket")
+            client.setsockopt(socket.IPPROTO_TCP, _USER_TIMEOUT, round(TAKE_SECONDS * 1000))
         self._await_head()
 
     def data_received(self, data: bytes) -> None:

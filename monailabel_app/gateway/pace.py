@@ -1,4 +1,4 @@
-"""Bodies have a largest size, and clients a slowest pace."""
+"""Bodies have a largest size and a slowest pace. Heads of requests and answers: see `http_protocol`."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ from monailabel_app.gateway.errors import Refusal
 
 CHUNK_SECONDS = 30.0
 """Longest wait for the next piece of a body."""
-SEND_SECONDS = 120.0
-"""Longest wait for a client to take the next piece of an answer."""
 GRACE_SECONDS = 20.0
 SLOWEST_BYTES_PER_SECOND = 2048
 """After the grace time, a body must have arrived at least this fast: slow on purpose looks like this."""
@@ -57,11 +55,7 @@ class Pace:
                     raise Refusal(408, "The body came too slowly.", {"Connection": "close"})
             return message
 
-        async def paced_send(message: Message) -> None:
-            with anyio.fail_after(SEND_SECONDS):
-                await send(message)
-
-        await self._app(scope, paced_receive, paced_send)
+        await self._app(scope, paced_receive, send)
 
     def _too_large(self) -> Refusal:
         return Refusal(413, f"The body is larger than {self._max_body} bytes.", {"Connection": "close"})

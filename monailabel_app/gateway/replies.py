@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import io
+import asyncio
 import json
 import mimetypes
+import os
+import uuid
 from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import quote
 
-import anyio
 from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
@@ -80,27 +81,32 @@ def _mime(name: str) -> str:
 
 def _multipart(result: Result) -> Response:
     """`params` and `image`, in the order and form MONAI Label's client parses."""
-    from requests_toolbelt import MultipartEncoder
+    boundary = uuid.uuid4().hex
 
-    handle = io.BytesIO(result.content or b"") if result.file is None else result.file.open("rb")
-    body = MultipartEncoder(
-        fields={
-            "params": (None, PlainJSON(result.params).body, "application/json"),
-            "image": (result.name, handle, _mime(result.name)),
-        }
-    )
+    def part(name: str, kind: str) -> bytes:
+        head = f"--{boundary}\r\nContent-Disposition: form-data; name={name}\r\nContent-Type: {kind}\r\n\r\n"
+        return head.encode()
+
+    params = part('"params"', "application/json") + PlainJSON(result.params).body + b"\r\n"
+    head = params + part(f'"image"; filename="{quote(result.name)}"', _mime(result.name))
+    tail = f"\r\n--{boundary}--\r\n".encode()
+    media_type = f"multipart/form-data; boundary={boundary}"
     if result.file is None:
-        return Response(body.to_string(), media_type=body.content_type)
+        return Response(head + (result.content or b"") + tail, media_type=media_type)
+    handle = result.file.open("rb")  # kept open: the file may expire while it is sent
+    size = os.fstat(handle.fileno()).st_size
 
     async def chunks() -> AsyncIterator[bytes]:
         try:
-            while chunk := await anyio.to_thread.run_sync(body.read, _CHUNK):
+            yield head
+            while chunk := await asyncio.to_thread(handle.read, _CHUNK):
                 yield chunk
+            yield tail
         finally:
             handle.close()
 
-    headers = {"Content-Length": str(body.len)}
-    return StreamingResponse(chunks(), media_type=body.content_type, headers=headers)
+    headers = {"Content-Length": str(len(head) + size + len(tail))}
+    return StreamingResponse(chunks(), media_type=media_type, headers=headers)
 
 
 class _Discarding(Response):

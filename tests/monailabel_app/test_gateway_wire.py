@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import ipaddress
 import random
@@ -10,12 +11,13 @@ import ssl
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from gateway_fakes import FakeTask, Live, live, nrrd
+from gateway_fakes import FakeTask, Live, eventually, live, nrrd
 
 from monailabel_app.gateway import http_protocol, pace
 from monailabel_app.gateway.http_protocol import GuardedH11
@@ -74,6 +76,27 @@ def test_a_head_that_never_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
                 connection.sendall(first)
                 assert until_closed(connection) == b""
         assert httpx.post(f"{server.url}/infer/fake?image=scan").status_code == 200  # slower than a head may be
+
+
+def served_ports() -> set[int]:
+    """Local ports of the connections this process holds; those of its own clients have other ports."""
+    return {c.laddr.port for c in psutil.Process().net_connections("tcp") if c.status == psutil.CONN_ESTABLISHED}
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="Linux ends such connections")
+def test_a_client_that_does_not_take_its_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_protocol, "TAKE_SECONDS", 0.5)
+    size = 64 << 20  # more than the system holds for one connection
+    with live(tmp_path, {"fake": FakeTask()}, uvicorn_options={"http": GuardedH11}) as server:
+        (tmp_path / "studies" / "scan.nrrd").write_bytes(bytes(size))
+        with raw(server) as connection:
+            connection.sendall(b"GET /datastore/image?image=scan HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+            port = connection.getpeername()[1]
+            eventually(lambda: port in served_ports())  # it is being sent
+            eventually(lambda: port not in served_ports())
+            with contextlib.suppress(ConnectionResetError):
+                assert len(until_closed(connection)) < size
+        assert len(httpx.get(f"{server.url}/datastore/image?image=scan").content) == size
 
 
 def test_a_body_that_trickles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
