@@ -149,6 +149,76 @@ def test_unknown_series_and_addresses(orthanc: Orthanc, tmp_path: Path) -> None:
         SeriesCache(tmp_path).folder("../../etc")
 
 
+def test_any_text_and_dates_are_searched_alike(orthanc: Orthanc, scan: list[Path]) -> None:
+    connect(orthanc.web).store(scan)
+    uid = str(pydicom.dcmread(scan[0]).SeriesInstanceUID)
+    for address in (orthanc.web, orthanc.dimse):
+        pacs = connect(address)
+        for wanted in ({"PatientID": "PHANTOM*"}, {"StudyDate": "20241231-20250102"}):
+            assert uid in {r.series_uid for r in pacs.find_series(Modality="CT", **wanted)}, (address, wanted)
+        for wanted in ({"PatientID": "NOBODY*"}, {"StudyDate": "19990101-19990102"}, {"Modality": "MR"}):
+            assert not pacs.find_series(**wanted)
+
+
+def test_what_is_no_dicom_is_refused_before_anything_is_sent(
+    orthanc: Orthanc, scan: list[Path], tmp_path: Path
+) -> None:
+    from typer.testing import CliRunner
+
+    from radfind.cli import app
+
+    (tmp_path / "sizes.csv").write_text("a,b")
+    (tmp_path / "empty.dcm").write_bytes(b"")
+    copy = tmp_path / "I1.dcm"
+    dataset = pydicom.dcmread(scan[0])
+    dataset.SeriesInstanceUID = dataset.StudyInstanceUID = uid = pydicom.uid.generate_uid()
+    dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = pydicom.uid.generate_uid()
+    dataset.save_as(copy)
+    for address in (orthanc.web, orthanc.dimse):
+        pacs = connect(address)
+        for bad in ("sizes.csv", "empty.dcm", "absent.dcm"):
+            with pytest.raises(InputError, match="Nothing was sent"):
+                pacs.store([copy, tmp_path / bad])
+        assert not pacs.find_series(SeriesInstanceUID=uid)
+    done = CliRunner().invoke(app, ["pacs", "store", orthanc.web, str(tmp_path)])
+    assert done.exit_code == 0 and "Left out 2 files" in done.output and "Stored 1 files" in done.output
+    assert connect(orthanc.web).find_series(SeriesInstanceUID=uid)
+
+
+def test_a_series_is_found_by_its_uid_without_going_through_the_archive() -> None:
+    """An archive of 500 studies is asked once, and a search by modality over one connection."""
+    from pynetdicom import AE, evt
+
+    asked: list[tuple[str, str]] = []
+    connections: list[object] = []
+
+    def find(event: evt.Event) -> object:
+        wanted = event.identifier
+        asked.append((wanted.QueryRetrieveLevel, str(wanted.get("ModalitiesInStudy", ""))))
+        names = ["1.1", "1.2"] if wanted.QueryRetrieveLevel == "STUDY" and asked[-1][1] == "CT" else ["1.1"]
+        if wanted.QueryRetrieveLevel == "STUDY" and not asked[-1][1]:
+            names = [f"1.{n}" for n in range(1, 501)]
+        for name in names:
+            found = pydicom.Dataset()
+            found.StudyInstanceUID, found.SeriesInstanceUID = name, wanted.get("SeriesInstanceUID") or f"{name}.7"
+            found.QueryRetrieveLevel = wanted.QueryRetrieveLevel
+            yield 0xFF00, found
+        yield 0x0000, None
+
+    archive, port = AE(ae_title="BIG"), free_port()
+    archive.add_supported_context("1.2.840.10008.5.1.4.1.2.2.1")
+    handlers = [(evt.EVT_C_FIND, find), (evt.EVT_ACCEPTED, connections.append)]
+    server = archive.start_server(("127.0.0.1", port), block=False, evt_handlers=handlers)
+    try:
+        pacs = connect(f"dimse://BIG@127.0.0.1:{port}")
+        (record,) = pacs.find_series(SeriesInstanceUID="1.1.7")
+        assert (record.series_uid, record.study_uid, asked) == ("1.1.7", "1.1", [("SERIES", "")])
+        assert len(pacs.find_series(Modality="CT")) == 2
+        assert asked[1:] == [("STUDY", "CT"), ("SERIES", ""), ("SERIES", "")] and len(connections) == 2
+    finally:
+        server.shutdown()
+
+
 def test_what_c_move_needs_is_said(orthanc: Orthanc, scan: list[Path], tmp_path: Path) -> None:
     import socket
 
@@ -237,6 +307,29 @@ def test_the_cache_is_bounded(tmp_path: Path) -> None:
     cache.get(pacs, "1.3")
     assert cache.folder("1.1").is_dir() and cache.folder("1.3").is_dir() and not cache.folder("1.2").exists()
     assert pacs.fetched == ["1.1", "1.2", "1.3"]
+
+
+def test_the_cache_drops_broken_fetches_and_keeps_what_is_being_read(tmp_path: Path) -> None:
+    import os
+
+    pacs, cache = Fake({"1.1": 400, "1.2": 700}), SeriesCache(tmp_path, capacity_bytes=1000)
+    broken = tmp_path / "1.9.part"
+    broken.mkdir()
+    (broken / "1.5.dcm").write_bytes(b"x" * 500)
+    os.utime(broken, (1000, 1000))
+    cache.get(pacs, "1.1")
+    assert broken.exists()  # 900 bytes fit
+    cache.get(pacs, "1.2")
+    assert not broken.exists()
+    assert cache.folder("1.1").is_dir()  # too much, but a moment ago somebody got its folder
+
+
+def test_a_name_in_three_writings() -> None:
+    from radfind.pacs.dicomweb import _text
+
+    name = {"vr": "PN", "Value": [{"Alphabetic": "Wang^XiaoDong", "Ideographic": "王^小东"}]}
+    assert _text({"00100010": name}, "00100010") == "Wang^XiaoDong=王^小东"
+    assert _text({"00100010": {"vr": "PN"}}, "00100010") == ""
 
 
 @pytest.mark.parametrize("size", [1, 3, 7, 50, 1000])

@@ -170,6 +170,7 @@ def fetch(
     archive: Address,
     series: Annotated[str, typer.Argument(help="SeriesInstanceUID.", metavar="UID")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder; the series goes into one of its own in it.")],
+    study: Annotated[str, typer.Option(help="StudyInstanceUID, where the archive wants it.")] = "",
     user: User = None,
     password: Password = None,
     ae_title: OwnTitle = "RADFIND",
@@ -179,7 +180,7 @@ def fetch(
 
     with progress("Fetching") as context:
         folder = SeriesCache(output, capacity_bytes=1 << 62).get(
-            _archive(archive, user, password, ae_title), series, context=context
+            _archive(archive, user, password, ae_title), series, study_uid=study, context=context
         )
     print(f"Wrote {sum(1 for _ in folder.iterdir())} files to {folder}")
 
@@ -191,14 +192,21 @@ def store(
     password: Password = None,
     ae_title: OwnTitle = "RADFIND",
 ) -> None:
-    """Send DICOM files to an archive."""
+    """Send DICOM files to an archive. Other files in a folder are left out."""
     from radfind.errors import InputError
+    from radfind.pacs.model import instance_of
 
     every: list[Path] = []
     for file in files:
         if not file.exists():
             raise InputError(f"There is no file or folder '{file}'.")
-        every += sorted(p for p in file.rglob("*") if p.is_file()) if file.is_dir() else [file]
+        inside = sorted(p for p in file.rglob("*") if p.is_file()) if file.is_dir() else [file]
+        dicom = [p for p in inside if not file.is_dir() or instance_of(p) is not None]
+        if not dicom:
+            raise InputError(f"There is no DICOM file in '{file}'.")
+        if len(dicom) < len(inside):
+            print(f"Left out {len(inside) - len(dicom)} files of '{file}' that are no DICOM instances.")
+        every += dicom
     _archive(archive, user, password, ae_title).store(every)
     print(f"Stored {len(every)} files.")
 

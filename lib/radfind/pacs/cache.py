@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import time
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -26,7 +27,8 @@ class SeriesCache:
 
     Arguments:
         root: a folder of its own; made when absent.
-        capacity_bytes: the least recently used series go when the whole series together need more than this.
+        capacity_bytes: the least recently used series and broken fetches go when all together need more than this.
+            What was used in the last ten minutes may be being read and stays, even beyond the bound.
     """
 
     def __init__(self, root: Path, *, capacity_bytes: int = DEFAULT_BYTES) -> None:
@@ -37,8 +39,11 @@ class SeriesCache:
         """Where a series lies once it is whole."""
         return self._root / checked_uid(series_uid, "SeriesInstanceUID")
 
-    def get(self, pacs: Pacs, series_uid: str, *, context: Progress | None = None) -> Path:
+    def get(self, pacs: Pacs, series_uid: str, *, study_uid: str = "", context: Progress | None = None) -> Path:
         """The folder of a series, fetched when it is not here; a fetch that broke off goes on where it stopped.
+
+        Arguments:
+            study_uid: for archives that find a series only within its study.
 
         Raises:
             PacsError: the archive does not have it, does not answer, or sent less than it lists.
@@ -47,9 +52,12 @@ class SeriesCache:
         target, progress = self.folder(series_uid), context or NoProgress()
         with self._lock(series_uid):
             if not target.is_dir():
-                found = pacs.find_series(SeriesInstanceUID=series_uid)
+                found = pacs.find_series(SeriesInstanceUID=series_uid, StudyInstanceUID=study_uid)
                 if not found:
-                    raise PacsError(f"The archive has no series {series_uid}. List what it has: radfind pacs find.")
+                    raise PacsError(
+                        f"The archive has no series {series_uid}, or finds it only within its study. List what it has "
+                        "with radfind pacs find, and name the study as well (--study)."
+                    )
                 self._fetch(pacs, found[0], target, progress)
             target.touch()
         self._shrink(keep=target)
@@ -82,16 +90,31 @@ class SeriesCache:
         return FileLock(self._root / "locks" / f"{checked_uid(series_uid)}.lock")
 
     def _shrink(self, keep: Path) -> None:
-        """Drop the least recently used whole series that nobody is fetching, until the rest fits."""
-        series = [p for p in self._root.iterdir() if p.is_dir() and p.name != "locks" and p.suffix != ".part"]
-        sizes = {p: sum(f.stat().st_size for f in p.iterdir()) for p in series}
+        """Drop what was used longest ago and nobody is fetching or reading, until the rest fits."""
+        folders = [p for p in self._root.iterdir() if p.is_dir() and p.name != "locks"]
+        sizes, used = {p: _bytes(p) for p in folders}, {p: _used(p) for p in folders}
         total = sum(sizes.values())
-        for old in sorted(series, key=lambda p: p.stat().st_mtime):
-            if total <= self._capacity:
+        for old in sorted(folders, key=lambda p: used[p]):
+            if total <= self._capacity or time.time() - used[old] < _IN_USE_S:
                 return
             if old == keep:
                 continue
-            lock = self._lock(old.name)
-            with contextlib.suppress(Timeout), lock.acquire(blocking=False):
-                shutil.rmtree(old)
+            with contextlib.suppress(Timeout), self._lock(old.name.removesuffix(".part")).acquire(blocking=False):
+                shutil.rmtree(old, ignore_errors=True)
                 total -= sizes[old]
+
+
+_IN_USE_S = 600.0
+
+
+def _bytes(folder: Path) -> int:
+    """What the files of a folder need; files that go away meanwhile need nothing."""
+    total = 0
+    for file in folder.iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            total += file.stat().st_size
+    return total
+
+
+def _used(folder: Path) -> float:
+    return folder.stat().st_mtime if folder.exists() else 0.0

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
+import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
-from radfind.pacs.model import PacsError, SeriesRecord, checked_filters, checked_uid
+from radfind.pacs.model import PacsError, SeriesRecord, checked_filters, checked_instance, checked_uid
 
 PARALLEL = 4
 """Instances asked for at once. More gains little against Orthanc and can trouble small archives."""
@@ -69,7 +70,7 @@ class DicomWebPacs:
     ) -> None:
         """The series in one answer, each instance written as it arrives."""
         url = f"{self._url}/studies/{record.study_uid}/series/{record.series_uid}"
-        response = self._ask(lambda: self._session().get(url, headers=_ACCEPT, timeout=_TIMEOUT, stream=True))
+        response = self._ask(lambda: self._session().get(url, headers=_ACCEPT, stream=True))
         parts = multipart(response.iter_content(_CHUNK), boundary_of(response.headers.get("Content-Type", "")))
         count = 0
         with response:
@@ -83,6 +84,8 @@ class DicomWebPacs:
     def store(self, files: Sequence[Path]) -> None:
         import pydicom
 
+        for file in files:
+            checked_instance(file)
         arrived: list[str] = []
         for file in files:
             dataset = pydicom.dcmread(file)
@@ -101,7 +104,7 @@ class DicomWebPacs:
     def _fetch_one(self, record: SeriesRecord, uid: str, folder: Path) -> None:
         name = checked_uid(uid, "SOP Instance UID")
         url = f"{self._url}/studies/{record.study_uid}/series/{record.series_uid}/instances/{name}"
-        response = self._ask(lambda: self._session().get(url, headers=_ACCEPT, timeout=_TIMEOUT))
+        response = self._ask(lambda: self._session().get(url, headers=_ACCEPT))
         parts = multipart([response.content], boundary_of(response.headers.get("Content-Type", "")))
         part = self._ask(lambda: next(parts, b""))
         if _instance_uid(part, self._url) != name:
@@ -110,13 +113,8 @@ class DicomWebPacs:
 
     def _session(self) -> Any:
         """One session a thread: requests does not promise more."""
-        import requests
-
         if not hasattr(self._local, "session"):
-            session = requests.Session()
-            session.auth = self._auth
-            session.trust_env = False  # patient data goes where it was told to, not through a proxy of the environment
-            self._local.session = session
+            self._local.session = _session(self._auth)
         return self._local.session
 
     def _ask(self, call: Callable[[], Any]) -> Any:
@@ -130,12 +128,34 @@ class DicomWebPacs:
             status = error.response.status_code if error.response is not None else 0
             hint = "Check user and password." if status in (401, 403) else "Look into the archive's log."
             raise PacsError(f"The archive at {self._url} answered with status {status}. {hint}") from error
+        except requests.exceptions.SSLError as error:
+            raise PacsError(
+                f"The certificate of the archive at {self._url} is not trusted. Where the hospital signs its own, name "
+                "the file of its authority in the environment variable REQUESTS_CA_BUNDLE."
+            ) from error
         except (requests.RequestException, ValueError) as error:  # ValueError: no JSON, or a reply that broke off
             raise PacsError(
                 f"The archive at {self._url} does not answer ({type(error).__name__}). Check that it runs and that the "
                 "address is right, then run the same command again: what was fetched is kept."
             ) from error
         return reply
+
+
+def _session(auth: tuple[str, str] | None) -> Any:
+    """A session that goes straight to the archive, and gives up waiting for it."""
+    import requests
+
+    class Session(requests.Session):
+        def request(self, method: str, url: str, **options: Any) -> Any:  # type: ignore[override]
+            options.setdefault("timeout", _TIMEOUT)
+            # RFC 3986 leaves "*" as it is; dicomweb-client escapes it, and Orthanc then takes it for a plain letter.
+            return super().request(method, url.replace("%2A", "*"), **options)
+
+    session = Session()
+    session.auth = auth
+    session.trust_env = False  # patient data goes where it was told to, not through a proxy of the environment
+    session.verify = os.environ.get("REQUESTS_CA_BUNDLE") or True
+    return session
 
 
 def boundary_of(content_type: str) -> bytes:
@@ -207,5 +227,7 @@ def _record(item: dict[str, Any]) -> SeriesRecord:
 
 def _text(item: dict[str, Any], tag: str) -> str:
     """First value of an attribute of the DICOM JSON model (PS3.18 Annex F), "" when absent."""
-    values = item.get(tag, {}).get("Value") or [""]
-    return str(values[0].get("Alphabetic", "") if isinstance(values[0], dict) else values[0])
+    value = (item.get(tag, {}).get("Value") or [""])[0]
+    if isinstance(value, dict):  # a person's name, in up to three writings
+        return "=".join(value.get(group, "") for group in ("Alphabetic", "Ideographic", "Phonetic")).rstrip("=")
+    return str(value)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from radfind.pacs.model import PacsError, SeriesRecord, checked_filters, checked_uid
+from radfind.pacs.model import PacsError, SeriesRecord, checked_filters, checked_instance, checked_uid
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -43,15 +43,22 @@ class DimsePacs:
             **dict.fromkeys(("Modality", "SeriesDescription", "NumberOfSeriesRelatedInstances"), ""),
             **wanted,
         }
-        if not wanted.get("StudyInstanceUID"):
-            # The hierarchical model wants the study named at series level (C.4.1.3.1): ask for the studies first.
-            study_keys = {k: v for k, v in wanted.items() if k not in ("SeriesInstanceUID", "Modality")}
-            studies = self._find("STUDY", {**study_keys, "StudyInstanceUID": ""})
-        else:
-            studies = [{"StudyInstanceUID": wanted["StudyInstanceUID"]}]
-        found = []
-        for study in studies:
-            found += self._find("SERIES", {**keys, "StudyInstanceUID": study["StudyInstanceUID"]})
+        study = wanted.get("StudyInstanceUID", "")
+        with self._finding() as find:
+            if study or set(wanted) == {"SeriesInstanceUID"}:
+                # A series by its UID alone is a relational query (C.4.1.2.2.2). Many archives answer it; to go through
+                # all their studies instead would keep any of them busy for hours.
+                found = find("SERIES", keys)
+            else:
+                # The hierarchical model wants the study named at series level (C.4.1.3.1): ask for the studies first.
+                study_keys = {k: v for k, v in wanted.items() if k not in ("SeriesInstanceUID", "Modality")}
+                study_keys["ModalitiesInStudy"] = wanted.get("Modality", "")
+                studies = find("STUDY", {**study_keys, "StudyInstanceUID": ""})
+                found = [
+                    item
+                    for study in studies
+                    for item in find("SERIES", {**keys, "StudyInstanceUID": study["StudyInstanceUID"]})
+                ]
         return [
             SeriesRecord(
                 series_uid=item.get("SeriesInstanceUID", ""),
@@ -118,7 +125,7 @@ class DimsePacs:
         classes = self._classes(record)
         roles = [build_role(uid, scp_role=True) for uid in classes]
         contexts = [(_GET, None), *((uid, _SYNTAXES) for uid in classes)]
-        association = self._associate(contexts, roles=roles, handlers=handlers)
+        association = self._associate(contexts, negotiation=roles, handlers=handlers)
         try:
             if not any(str(context.abstract_syntax) == _GET for context in association.accepted_contexts):
                 raise PacsError(
@@ -164,18 +171,14 @@ class DimsePacs:
             server.shutdown()
 
     def store(self, files: Sequence[Path]) -> None:
-        import pydicom
-
-        datasets = [pydicom.dcmread(file) for file in files]
-        contexts = {
-            (str(ds.SOPClassUID), str(ds.file_meta.TransferSyntaxUID)): None for ds in datasets
-        }  # unique, in order
+        instances = [checked_instance(file) for file in files]
+        contexts = dict.fromkeys((i.sop_class_uid, i.transfer_syntax_uid) for i in instances)  # unique, in order
         association = self._associate([(uid, [syntax]) for uid, syntax in contexts])
         arrived: list[str] = []
         try:
-            for file, dataset in zip(files, datasets, strict=True):
+            for file in files:
                 try:
-                    _check(association.send_c_store(dataset), "C-STORE", self)
+                    _check(association.send_c_store(file), "C-STORE", self)
                 except (PacsError, ValueError, RuntimeError) as error:
                     told = f" Already stored: {', '.join(arrived)}." if arrived else " Nothing was stored."
                     raise PacsError(f"'{file.name}' was not stored: {error}{told}") from error
@@ -196,19 +199,33 @@ class DimsePacs:
         return classes or [str(context.abstract_syntax) for context in StoragePresentationContexts[:120]]
 
     def _find(self, level: str, keys: dict[str, str]) -> list[dict[str, str]]:
-        association = self._associate([(_FIND, None)])
-        try:
+        with self._finding() as find:
+            return find(level, keys)
+
+    @contextlib.contextmanager
+    def _finding(self) -> Iterator[Callable[[str, dict[str, str]], list[dict[str, str]]]]:
+        """What sends C-FINDs, all over one association."""
+        from pynetdicom.pdu_primitives import SOPClassExtendedNegotiation
+
+        relational = SOPClassExtendedNegotiation()
+        relational.sop_class_uid, relational.service_class_application_information = _FIND, b"\x01"  # C.5.1.1.1
+        association = self._associate([(_FIND, None)], negotiation=[relational])
+
+        def find(level: str, keys: dict[str, str]) -> list[dict[str, str]]:
             found = []
             for status, item in association.send_c_find(_dataset(level, keys), _FIND):
                 _check(status, "C-FIND", self)
                 if status.Status in _PENDING and item is not None:
                     found.append({element.keyword: str(element.value or "") for element in item})
             return found
+
+        try:
+            yield find
         finally:
             _close(association)
 
     def _associate(
-        self, contexts: Sequence[tuple[str, Any]], *, roles: Sequence[Any] = (), handlers: Sequence[Any] = ()
+        self, contexts: Sequence[tuple[str, Any]], *, negotiation: Sequence[Any] = (), handlers: Sequence[Any] = ()
     ) -> Any:
         from pynetdicom import AE, evt
 
@@ -220,7 +237,7 @@ class DimsePacs:
             self._host,
             self._port,
             ae_title=self._called,
-            ext_neg=list(roles),
+            ext_neg=list(negotiation),
             evt_handlers=[(evt.EVT_CONN_OPEN, _at_once), *handlers],
         )
         if not association.is_established:

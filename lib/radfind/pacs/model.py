@@ -67,7 +67,12 @@ class Pacs(Protocol):
         ...
 
     def store(self, files: Sequence[Path]) -> None:
-        """Send DICOM files, in order. Raises PacsError naming what has arrived."""
+        """Send DICOM files, in order.
+
+        Raises:
+            InputError: one of them is no DICOM instance; nothing was sent.
+            PacsError: the archive did not take one; the message names what has arrived.
+        """
         ...
 
 
@@ -120,3 +125,35 @@ def checked_filters(filters: dict[str, str]) -> dict[str, str]:
         if name not in FILTERS:
             raise InputError(f"Series cannot be searched by '{name}'. Use one of {', '.join(FILTERS)}.")
     return {name: value for name, value in filters.items() if value}
+
+
+@dataclasses.dataclass(frozen=True)
+class Instance:
+    """What the header of a DICOM file says it is."""
+
+    sop_class_uid: str
+    transfer_syntax_uid: str
+
+
+def instance_of(file: Path) -> Instance | None:
+    """What a file is to an archive; None when it is no DICOM instance (other files, DICOMDIR)."""
+    import pydicom
+    from pydicom.errors import InvalidDicomError
+
+    try:
+        header = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=["SOPClassUID", "SOPInstanceUID"])
+        found = Instance(str(header.SOPClassUID), str(header.file_meta.TransferSyntaxUID))
+    except (InvalidDicomError, AttributeError, EOFError, ValueError):
+        return None
+    return found if header.SOPInstanceUID else None
+
+
+def checked_instance(file: Path) -> Instance:
+    """As `instance_of`. Raises InputError when the file is no DICOM instance, or cannot be read."""
+    try:
+        found = instance_of(file)
+    except OSError as error:
+        raise InputError(f"'{file}' cannot be read ({error.strerror or error}). Nothing was sent.") from error
+    if found is None:
+        raise InputError(f"'{file}' is no DICOM instance, and archives take nothing else. Nothing was sent.")
+    return found
