@@ -54,6 +54,28 @@ def test_clean_chest_matches_truth() -> None:
     assert not found.pleural_air.any()
 
 
+def test_hyperinflated_lungs_on_coarse_voxels_over_a_cushion() -> None:
+    """Lung near the density of air, foam around the patient that measures as it does, a trachea three voxels wide."""
+    made = phantom()
+    array = made.volume.array.astype(np.float32)
+    truth = made.truth["lung_right"] | made.truth["lung_left"]
+    array[truth & (array < -600)] -= 70.0
+    cushion = ~made.truth["body"]
+    cushion[:, : array.shape[1] // 2] = False
+    array[cushion] += 50.0
+    halved = tuple(n // 2 for n in array.shape)
+    blocks = (halved[0], 2, halved[1], 2, halved[2], 2)
+    affine = made.volume.geometry.affine.copy()
+    affine[:3, 3] += affine[:3, :3].sum(axis=1) / 2
+    affine[:3, :3] *= 2
+    coarse = array.reshape(blocks).mean(axis=(1, 3, 5))
+    found = Anatomy(Volume(coarse, Geometry(halved, affine), modality="CT"))
+    expected = truth.reshape(blocks).mean(axis=(1, 3, 5)) > 0.5
+    assert dice(found.lungs > 0, expected) >= 0.93
+    assert found.airways.any()
+    assert not found.pleural_air.any()
+
+
 def test_noise_of_40_hu() -> None:
     check_lungs(anatomy(seed=32, noise=40.0), phantom(seed=32, noise=40.0).truth, 0.97)
 

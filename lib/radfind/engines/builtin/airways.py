@@ -51,6 +51,8 @@ def _longest_chain(hu: npt.NDArray[np.float32], lumen: Mask, spacing: Spacing, b
     labels = np.zeros(lumen.shape, dtype=np.uint32)
     total = 0
     area = spacing[1] * spacing[2]
+    # The ring that must be tissue begins beyond the voxels that the lumen shares with its wall.
+    wall, thick = (max(3.0, factor * max(spacing[1:])) for factor in (1.1, 1.5))
     for k in range(lumen.shape[0]):
         columns = np.flatnonzero(body[k].any(axis=0))
         rows = np.flatnonzero(body[k].any(axis=1))
@@ -76,7 +78,7 @@ def _longest_chain(hu: npt.NDArray[np.float32], lumen: Mask, spacing: Spacing, b
             if max(height, width) > 3.0 * min(height, width) or size < 0.45 * height * width:
                 continue
             here = parts == label
-            ring = (dilate(here[None], 6.0, spacing) & ~dilate(here[None], 3.0, spacing))[0]
+            ring = (dilate(here[None], wall + thick, spacing) & ~dilate(here[None], wall, spacing))[0]
             if np.median(hu[k][ring]) < -300.0:
                 continue
             total += 1

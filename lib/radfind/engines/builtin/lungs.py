@@ -89,7 +89,8 @@ def free_air(hu: npt.NDArray[np.float32], spacing: Spacing, low: Mask, airways: 
     It measures as the air in the trachea does, without the vessels and septa that even destroyed lung holds, it is
     thick in every direction, and one of its sides is the chest wall.
     """
-    lumen = hu[depth(airways, spacing) > 3.0] if airways.any() else hu[:0]
+    clear = max(3.0, 1.01 * max(spacing[1:]))  # beyond the voxels that the lumen shares with its wall
+    lumen = hu[depth(airways, spacing) > clear] if airways.any() else hu[:0]
     level = float(np.median(lumen)) if lumen.size >= 20 else air
     box = box_of(low, 3)
     out = np.zeros_like(low)
