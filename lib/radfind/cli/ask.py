@@ -187,7 +187,8 @@ def _notes(*groups: tuple[str, ...]) -> None:
     for line in warnings:
         print(f"Scan: {line}")
     for line in notes:
-        print(f"Note: {line}")
+        if line not in warnings:
+            print(f"Note: {line}")
     for line in not_found:
         print(f"Not found: {line}")
     for line in not_supported:
