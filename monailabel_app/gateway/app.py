@@ -28,12 +28,14 @@ from monailabel_app.gateway.metrics import Metrics
 from monailabel_app.gateway.observe import Observe
 from monailabel_app.gateway.pace import Pace
 from monailabel_app.gateway.passthrough import Passthrough
+from monailabel_app.gateway.rates import Rates
 from monailabel_app.gateway.scheduler import Scheduler
 from monailabel_app.gateway.server import Server
 from monailabel_app.gateway.settings import Settings, make_state
 from monailabel_app.gateway.tokens import TokenStore
 
 _EXPIRE_SECONDS = 30.0
+_REFUSALS_PER_SECOND, _REFUSALS_AT_ONCE = 0.1, 100.0  # of one address, in the audit log
 
 
 def create(settings: Settings, backend: Backend) -> ASGIApp:
@@ -56,14 +58,19 @@ def create(settings: Settings, backend: Backend) -> ASGIApp:
         await asyncio.to_thread(server.audit.close)
         server.journal.close()
 
+    noted = Rates(_REFUSALS_PER_SECOND, _REFUSALS_AT_ONCE)
+
     def refused(request: Request, error: Refusal) -> None:
+        address = address_of(request)
+        if noted.wait(address):
+            return  # who knocks without end must not fill the disk; /metrics counts them all
         caller, rule = request.scope.get("radfind.who"), request.scope.get("radfind.rule")
         server.audit.record(
             "refused",
             who=caller.name if isinstance(caller, Who) else None,
             status=error.status,
             route=rule.route if rule else None,
-            address=address_of(request),
+            address=address,
         )
 
     app: ASGIApp = Router(routes=_routes(backend, server, info), lifespan=lifespan)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import hmac
+import io
 import json
 import logging
 import os
@@ -30,6 +31,7 @@ logger = logging.getLogger(__name__)
 
 START = "0" * 64
 _BATCH_SECONDS = 0.25  # after each write: what comes meanwhile is synced together; on busy disks each sync stalls saves
+_MOST_WAITING = 100_000  # entries kept in memory while the disk is full; the oldest go first
 FIELDS = frozenset(
     {
         "event", "who", "role", "study", "series", "model", "engine", "report_hash", "slices", "mean_score",
@@ -83,23 +85,32 @@ class AuditLog:
         self._thread.join(10)
 
     def _write_all(self) -> None:
-        while (first := self._queue.get()) is not None:
-            batch, last = [first], False
-            while not self._queue.empty():
-                item = self._queue.get()
-                if item is None:
-                    last = True
-                    break
-                batch.append(item)
+        waiting: list[dict[str, Any]] = []
+        last = False
+        while not last:
+            last = self._take(waiting)
             try:
-                self._append(batch)
-            except OSError as error:
+                self._append(waiting)
+                waiting.clear()
+            except OSError as error:  # a full disk: they are tried again with the next ones
                 logger.error("the audit log cannot be written: %s", where(error))
-            if last:
-                return
+                del waiting[:-_MOST_WAITING]
             time.sleep(_BATCH_SECONDS)
 
+    def _take(self, waiting: list[dict[str, Any]]) -> bool:
+        """Wait for an event and add all there are; whether it was the last."""
+        item = self._queue.get()
+        while item is not None:
+            waiting.append(item)
+            if self._queue.empty():
+                return False
+            item = self._queue.get()
+        return True
+
     def _append(self, batch: list[dict[str, Any]]) -> None:
+        """Write all of `batch`, or nothing of it when that fails."""
+        if not batch:
+            return
         with self._lock:
             count, head = _read_head(self._head)
             lines = []
@@ -109,13 +120,24 @@ class AuditLog:
                 head = _seal(sealed)
                 lines.append(json.dumps({**sealed, "hash": head}, ensure_ascii=False) + "\n")
             fresh = not self._file.exists()
-            with self._file.open("a", encoding="utf-8") as file:
-                file.write("".join(lines))
-                file.flush()
-                os.fsync(file.fileno())
+            with self._file.open("ab", buffering=0) as file:
+                size = file.tell()
+                try:
+                    _write_whole(file, "".join(lines).encode("utf-8"))
+                    os.fsync(file.fileno())
+                    write_atomically(self._head, json.dumps({"entries": count, "hash": head}))
+                except OSError:
+                    if _read_head(self._head)[0] < count:
+                        file.truncate(size)  # half a line, or lines the head does not know, would break the chain
+                        raise
             if fresh:
                 self._file.chmod(0o600)
-            write_atomically(self._head, json.dumps({"entries": count, "hash": head}))
+
+
+def _write_whole(file: io.FileIO, data: bytes) -> None:
+    left = memoryview(data)
+    while left:
+        left = left[file.write(left) :]
 
 
 def verify(state: Path) -> Verdict:

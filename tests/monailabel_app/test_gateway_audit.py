@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import json
 import logging
 import subprocess
@@ -12,7 +14,7 @@ from typing import Any
 
 import httpx
 import pytest
-from gateway_fakes import FakeTask, live
+from gateway_fakes import FakeTask, eventually, live
 
 from monailabel_app.gateway.audit import AuditLog, verify
 from monailabel_app.gateway.logs import JsonLines
@@ -91,6 +93,51 @@ def test_a_killed_writer_leaves_a_log_that_goes_on(tmp_path: Path) -> None:
     again.record("job", who="after")
     again.close()
     assert verify(state).problem is None and verify(state).entries == 6
+
+
+def test_a_full_disk_breaks_no_chain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether the disk fills in the middle of a line, while it is synced, or before the head is noted."""
+    log = AuditLog(tmp_path)
+
+    def half(file: io.FileIO, data: bytes) -> None:
+        file.write(data[: len(data) // 2])
+        full()
+
+    def full(*_: object) -> None:
+        failed.append(1)
+        raise OSError(errno.ENOSPC, "no space left on device")
+
+    def noted() -> str:
+        head = tmp_path / "audit.head"
+        return head.read_text() if head.exists() else ""
+
+    failed: list[int] = []
+    for number, (where, fault) in enumerate((("_write_whole", half), ("os.fsync", full), ("write_atomically", full))):
+        log.record("job", who=f"before{number}")
+        eventually(lambda: f'"entries": {2 * number + 1},' in noted())  # noqa: B023
+        before = verify(tmp_path)
+        assert before.problem is None
+        with monkeypatch.context() as patch:
+            patch.setattr(f"monailabel_app.gateway.audit.{where}", fault)
+            log.record("job", who=f"during{number}")
+            eventually(lambda: len(failed) > number)  # noqa: B023
+        assert verify(tmp_path) == before
+    log.record("job", who="after")
+    log.close()
+    assert verify(tmp_path).problem is None
+    assert [e["who"] for e in entries(tmp_path)] == [
+        *(f"{when}{number}" for number in range(3) for when in ("before", "during")),
+        "after",
+    ]
+
+
+def test_who_knocks_without_end_does_not_fill_the_disk(tmp_path: Path) -> None:
+    with live(tmp_path, {"fake": FakeTask()}) as server, httpx.Client(base_url=server.url) as client:
+        for _ in range(300):
+            assert client.get("/info/", headers={"Origin": "https://evil.example"}).status_code == 403
+        text = client.get("/metrics").text
+    assert 'route="none",status="403"} 300.0' in text
+    assert 100 <= len(entries(server.state)) < 150
 
 
 def test_many_writers(tmp_path: Path) -> None:
