@@ -16,6 +16,8 @@ _PLAIN = re.compile(r"[\w .,:+()\[\]#%=-]{0,256}")  # no slash, backslash or til
 MAX_PARAMS_CHARS = 8 << 20
 """Longest `params` text: room for a million scribbled voxels."""
 MAX_DEPTH = 8
+LARGEST = 2**63
+"""Numbers beyond it, and infinities, which JSON can spell as 1e999, are no voxel, millimetre or count."""
 
 TEXT_KEYS = frozenset({"text"})
 """Free text: a phrase or a report. Never used as a path."""
@@ -80,7 +82,8 @@ def parsed_params(text: str | bytes | None) -> dict[str, Any]:
     """The `params` of a request: a JSON object.
 
     Raises:
-        Refusal: 400 when it is not JSON, not an object, or too large or deep.
+        Refusal: 400 when it is not JSON, not an object, too deep, or holds text that is not Unicode; 413 when it is
+            too long.
     """
     if text is None or not text:
         return {}
@@ -88,6 +91,8 @@ def parsed_params(text: str | bytes | None) -> dict[str, Any]:
         raise Refusal(413, f"The params are longer than {MAX_PARAMS_CHARS} characters.")
     try:
         value = json.loads(text, parse_constant=_no_constant)
+        if "\\u" in (text if isinstance(text, str) else text.decode("latin-1")):
+            json.dumps(value, ensure_ascii=False).encode("utf-8")  # "\ud800": half a character, which nothing can store
     except (ValueError, RecursionError) as error:
         raise Refusal(400, "The params are not valid JSON.") from error
     if value is None:
@@ -116,14 +121,14 @@ def checked_params(params: Mapping[str, Any], config: Mapping[str, Any] | None =
     """
     checked: dict[str, Any] = {}
     for key, value in params.items():
-        if not _KEY.fullmatch(key) or key.startswith("__"):
-            raise Refusal(400, "A parameter has a name that is not allowed.")
+        _check_name(key)
         if key == "label" and isinstance(value, str):
             key = "label_name"  # stock SmartEdit names its segment so; the server keeps files under that name
         if key.lower() in RESERVED_KEYS:
             raise Refusal(400, f"The parameter '{key}' is not allowed: it is set by the server.")
         if key in TEXT_KEYS:
-            if not isinstance(value, str | list | None):
+            texts = value if isinstance(value, list) else [value]
+            if not all(isinstance(text, str | None) for text in texts):
                 raise Refusal(400, f"The parameter '{key}' must be text.")
         elif key not in STRUCTURED_KEYS:
             _check_value(key, value, 0)
@@ -134,6 +139,15 @@ def checked_params(params: Mapping[str, Any], config: Mapping[str, Any] | None =
     return checked
 
 
+def _check_name(name: str) -> None:
+    if not _KEY.fullmatch(name) or name.startswith("__"):
+        raise Refusal(400, "A parameter has a name that is not allowed.")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and -LARGEST < value < LARGEST
+
+
 def _check_choice(key: str, value: str, choices: list[str]) -> None:
     if choices and value not in choices:
         raise Refusal(422, f"The parameter '{key}' must be one of: {', '.join(choices)}.")
@@ -142,19 +156,22 @@ def _check_choice(key: str, value: str, choices: list[str]) -> None:
 def _check_value(key: str, value: Any, depth: int) -> None:
     if depth > MAX_DEPTH:
         raise Refusal(400, f"The parameter '{key}' is nested too deeply.")
-    if value is None or isinstance(value, bool | int | float):
+    if value is None or _is_number(value):
         return
+    if isinstance(value, int | float):
+        raise Refusal(400, f"The parameter '{key}' has a number that is too large.")
     if isinstance(value, str):
         if not _PLAIN.fullmatch(value) or ".." in value:
             raise Refusal(400, f"The parameter '{key}' has a text that is not allowed: it must not look like a path.")
         return
     if isinstance(value, list):
-        if len(value) > 3 and all(isinstance(item, int | float) for item in value):
+        if len(value) > 3 and all(map(_is_number, value)):
             return
         for item in value:
             _check_value(key, item, depth + 1)
         return
     for name, item in value.items():
+        _check_name(name)
         if name.lower() in RESERVED_KEYS:
             raise Refusal(400, f"The parameter '{key}.{name}' is not allowed: it is set by the server.")
         _check_value(f"{key}.{name}", item, depth + 1)

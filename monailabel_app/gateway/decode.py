@@ -133,7 +133,7 @@ def main(kind: str, path: Path) -> str | None:
     except MemoryError:
         return "it needs more memory to decode than is allowed."
     except InputError as error:
-        return str(error)
+        return str(error).replace(str(path), "upload")  # where it lies here is nobody's business
     except Exception:  # whatever a decoder makes of broken bytes: the upload is refused
         return "it is damaged, or not what its name says."
     return None

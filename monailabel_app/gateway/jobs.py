@@ -145,10 +145,12 @@ class Job:
         self.state, self.finished, self.message = state, time.time(), ""
         if self.folder is not None:
             shutil.rmtree(self.folder, ignore_errors=True)
-        for callback in self.on_finish:
-            callback(self)
-        self._over.set()
-        self._tell()
+        try:
+            for callback in self.on_finish:
+                callback(self)
+        finally:  # whoever waits must hear of it
+            self._over.set()
+            self._tell()
 
     # --- who follows it
 

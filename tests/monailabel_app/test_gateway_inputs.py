@@ -221,3 +221,33 @@ def test_deep_and_long_params() -> None:
     with pytest.raises(Refusal) as refused:
         checks.parsed_params(json.dumps({"a": "x" * checks.MAX_PARAMS_CHARS}))
     assert refused.value.status == 413
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        r'{"text": "\ud800"}',  # half a character: no log, hash or file can hold it
+        r'{"prompts": {"\udfff": 1}}',
+        '{"text": [{"image": "/etc/passwd"}]}',
+        '{"x": 1e999}',
+        '{"foreground": [[1, 2, -1e999]]}',
+        '{"roi": [1, 2, 3, 4, 5, 1e999]}',
+        '{"x": ' + "9" * 4000 + "}",
+        '{"x": {"../y": 1}}',
+        '{"x": {"path": 1}}',
+    ],
+)
+def test_params_that_would_break_what_comes_after(params: str) -> None:
+    with pytest.raises(Refusal) as refused:
+        checks.checked_params(checks.parsed_params(params))
+    assert refused.value.status == 400 and len(refused.value.detail) < 200
+
+
+def test_text_beyond_the_first_plane_passes() -> None:
+    assert checks.parsed_params(r'{"text": "\ud83e\udec1 \u80ba"}') == {"text": "\U0001fac1 肺"}
+
+
+def test_a_refusal_does_not_tell_where_uploads_lie(tmp_path: Path) -> None:
+    with live(tmp_path, {"fake": FakeTask()}, decode_memory=DECODE_MEMORY) as server:
+        answer = upload(server, "a.nrrd", nrrd()[:200])
+        assert answer.status_code == 422 and "uploads" not in answer.text and str(tmp_path) not in answer.text

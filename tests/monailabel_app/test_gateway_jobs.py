@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 from gateway_fakes import FakeTask, eventually, live
 
 from monailabel_app.gateway.jobs import Job, State
@@ -78,6 +79,21 @@ def test_a_follower_who_is_slow_still_hears_the_end() -> None:
         return told
 
     assert asyncio.run(follow()) == ["running", "cancelled"]
+
+
+def test_whoever_waits_hears_the_end_whatever_goes_wrong_with_it() -> None:
+    async def wait() -> State:
+        job = Job(user="", model="fake", engine="fake", device="cpu")
+        job.on_finish.append(lambda _: 1 // 0)
+        job.start()
+        waiting = asyncio.ensure_future(job.wait())
+        await asyncio.sleep(0)
+        with pytest.raises(ZeroDivisionError):
+            job.finish(State.CANCELLED)
+        await asyncio.wait_for(waiting, 60)
+        return job.state
+
+    assert asyncio.run(wait()) is State.CANCELLED
 
 
 def test_results_expire(tmp_path: Path) -> None:
