@@ -20,5 +20,6 @@ class RadFindApp(MONAILabelApp):
         return setup.datastore(self.studies)
 
     def close(self):  # type: ignore[no-untyped-def]
-        """Ends the process of the tasks; the gateway calls it when it stops."""
+        """Ends the process of the tasks and removes temporary files; the gateway calls it when it stops."""
         self._process.close()
+        self.datastore().close()

@@ -42,10 +42,15 @@ class StudiesDatastore(Datastore):
         self._lock = threading.RLock()
         root.mkdir(parents=True, exist_ok=True)
         self._labels = LabelStore(root / "labels")
-        self._links = Path(tempfile.mkdtemp(prefix="radfind-series-"))
+        self._temporary = tempfile.TemporaryDirectory(prefix="radfind-series-", ignore_cleanup_errors=True)
+        self._links = Path(self._temporary.name)
         self._images: dict[str, Path] = {}
         self._info_file = root / "labels" / "images.json"
         self.refresh()
+
+    def close(self) -> None:
+        """Remove what lies outside the folder: links to the files of each series. They are of no use afterwards."""
+        self._temporary.cleanup()
 
     def name(self) -> str:
         return self._root.name

@@ -94,3 +94,12 @@ def test_labels(store: StudiesDatastore, tmp_path: Path) -> None:
         store.save_label("nothing", file, "final", {})
     with pytest.raises(InputError):
         store.save_label("scan 1", file, "../../x", {})
+
+
+def test_nothing_is_left_outside_the_folder(store: StudiesDatastore, series: Path, tmp_path: Path) -> None:
+    uid = store.add_series(zipped(series, tmp_path / "a.zip"), {})
+    links = Path(store.get_image_uri(uid)).parent
+    assert links.is_dir() and not links.is_relative_to(tmp_path / "studies")
+    store.close()
+    assert not links.exists()
+    assert len(list((tmp_path / "studies" / "uploads" / uid).iterdir())) == 8  # the scan itself stays
