@@ -19,6 +19,8 @@ _LARGEST = re.compile(
     r"largest|larger|biggest|smallest|smaller|maxim|greatest|longest|up to|short|最大|较大|大者|最小|分别"
 )
 
+_EACH = re.compile(r",?\s?respectively")
+
 
 def _paired(claim: Claim, folded: str) -> list[tuple[list[PlaceWord], list[Size]]]:
     """ "3 and 6 mm nodules in the right upper and left lower lobes": a list of sizes beside a list of as many places.
@@ -113,11 +115,14 @@ def lesions(claim: Claim, folded: str) -> list[tuple[list[PlaceWord], list[Size]
             groups[1:] = [
                 g if any(w.kind in ("anatomy", "lobe") or sided([w]) for w in g) else [*organ, *g] for g in groups[1:]
             ]
+            for before, group in itertools.pairwise(groups):
+                if not sided(group) and not _organs(group):  # "in the left lingula and 4 mm in the lower lobe"
+                    group[:0] = [word for word in before if word.kind == "side"]
             return [
                 ([*(_organs(shared) if sided(group) else shared), *group], [size])
                 for group, size in zip(groups, behind, strict=True)
             ]
-    listed = claim.multiple and all(
+    listed = (claim.multiple or _EACH.match(folded, behind[-1].stop)) and all(
         _LISTED.fullmatch(folded[one.stop : other.start]) for one, other in itertools.pairwise(behind)
     )
     if (listed or claim.count == len(behind)) and (not _LARGEST.search(between) or "分别" in between):

@@ -16,10 +16,7 @@ from radfind.language.text import Piece
 
 # Findings that describe another one ("nodule with calcification"); later words go on describing that other one.
 _DESCRIBING = frozenset(
-    (
-        *("calcification", "cavity", "cavitation", "necrosis", "air_bronchogram", "spiculation", "pleural_tag"),
-        *("halo_sign", "mass_effect"),
-    )
+    ("calcification", "cavity", "necrosis", "air_bronchogram", "pleural_tag", "halo_sign", "mass_effect")
 )
 
 
@@ -59,6 +56,12 @@ _VERB_OR_LINK = re.compile(
     _LINK.replace("|,|", "|") + r"|\b(?:but|however|no|without|measured?s?)\b|见|示|呈|位于|但|而|无"
 )
 _OF_SIZE = re.compile(r"\b(?:of|measuring|with a diameter of)\s(?:about |approximately )?[0-9][0-9.,x\s]*(?:mm|cm)\b")
+# "Consolidations with air bronchograms are observed in both lungs": the verb is that of the first.
+_HAVING = re.compile(r"\b(?:with|including|containing|accompanied by)\b(?: areas of)?")
+_SUBJECT = re.compile(
+    r"\b(?:is|are|was|were)\s(?:[a-z]+ly\s)?(?:observed|seen|noted|detected|found|identified|present)\b"
+)
+_CHANGE_OF = re.compile(r"\b(?:increases?|decreases?|changes?|reduction) (?:in|of)\b")
 _WITH = re.compile(
     r"\b(?:with|accompanied by|containing|including|showing|associated|and its|within it)\b|伴|内见|其内|内可见|并"
 )
@@ -67,7 +70,8 @@ _ZH_AFTER = re.compile(r"(?:位于|见于|于|在|\()\s*\Z")
 INTERPRETED = re.compile(
     r"(?:\b(?:and|which|that|being|is|are|was|were|been|highly|primarily|most|first|likely|,)\s)*"
     r"(?:\b(?:evaluated|considered|interpreted|assessed|thought)\s(?:[a-z]+ly\s)?(?:as\s(?:being\s)?)?)?"
-    r"\b(?:compatible with|consistent with|in keeping with|in favou?r of|suggest(?:ive of|ing)|suspicious (?:for|of)"
+    r"\b(?:compatible with|consistent with|in keeping with|in favou?r of|suggest(?:ive of|ing)"
+    r"|(?:suspicious|concerning|worrisome) (?:for|of)"
     r"|representing|indicative of|accompanied by|associated with|accompanying)\b"
 )
 _ACCOMPANIES = re.compile(r"[\s,]*(?:and\s)?(?:the\s)?accompanying\s(?:[a-z]+[\s-]){0,2}\Z")
@@ -75,7 +79,7 @@ _STATIONS = re.compile(r"\b(?:in|on|at|of|within|to|from|is|are|was|were|with)\b
 _NEW_LEAD = re.compile(r"[,;]\s*(?:and\s)?(?:in|at|on|within)\s(?:the\s)?\Z")
 _ACCOMPANYING = re.compile(
     r"[,;\s]*(?:伴|其|内|边缘|周围|并|局部|部分|可见|见"
-    r"|考虑|符合|提示|可能|可疑|疑|倾向|大小|邻近|增强|密度)"
+    r"|考虑|符合|提示|可能|可疑|疑|倾向|大小|邻近|远端|近端|继发|增强|密度)"
 )
 
 
@@ -102,6 +106,7 @@ def attach_places(
         chinese: whether the sentence is Chinese.
         fits: whether a structure turns a general finding into one of its own ("thickening", oesophagus).
     """
+    words = _without_heading(folded, claims, words)
     words = [word for word in words if not _of_normal_part(folded, word, clauses, claims)]
     waiting: list[PlaceWord] = []
     previous: Claim | None = None
@@ -174,6 +179,16 @@ def _of_normal_part(folded: str, word: PlaceWord, clauses: Sequence[Piece], clai
     return bool(_NORMAL_PART.search(folded, word.stop, end))
 
 
+def _without_heading(folded: str, claims: Sequence[Claim], words: Sequence[PlaceWord]) -> Sequence[PlaceWord]:
+    """ "In the evaluation of both lungs; in the right lung, a nodule": a heading that the place itself takes back."""
+    lead = [word for word in words if claims and word.stop <= claims[0].start]
+    for index in range(len(lead) - 1, 0, -1):
+        if re.search("[;:]", folded[lead[index - 1].stop : lead[index].start]):
+            head = [word.value for word in lead[:index] if word.kind == "side"]
+            return words[index:] if head and set(head) == {"both"} and sided(lead[index:]) else words
+    return words
+
+
 def _fronted(folded: str, claims: Sequence[Claim], words: Sequence[PlaceWord]) -> list[PlaceWord]:
     """Place words set before the whole sentence: "In both lungs; no mass is seen, but nodules are"."""
     if not claims:
@@ -228,7 +243,9 @@ def _attach_in_clause(
         after[-1] += slots[-1]
     for index in range(len(claims) - 2, -1, -1):
         gap = folded[claims[index].stop : claims[index + 1].start]
-        linked = _VERB_OR_LINK.search(INTERPRETED.sub(" ", _OF_SIZE.sub(" ", gap)))
+        if after[index + 1] and _SUBJECT.search(folded, claims[index + 1].stop, after[index + 1][0].start):
+            gap = _HAVING.sub(" ", gap)
+        linked = _VERB_OR_LINK.search(_CHANGE_OF.sub(" ", INTERPRETED.sub(" ", _OF_SIZE.sub(" ", gap))))
         free = not after[index] and not slots[index + 1] and not linked
         if free and not (sided(leads[index]) and sided(after[index + 1])):
             after[index] = list(after[index + 1])
@@ -256,8 +273,10 @@ def _attach_in_clause(
         if _in_both_lungs(folded, earlier) and _may_share(folded, claim):
             claim.words = sorted({*claim.words, *earlier.words}, key=order)
     for earlier, claim in itertools.pairwise(claims):
-        if claim.describes and not earlier.words:  # "nodules, some of them calcified, in both lungs"
-            earlier.words = list(claim.words)
+        if claim.describes and not sided(earlier.words):  # "nodules, some of them calcified, in both lungs"
+            earlier.words = sorted({*earlier.words, *claim.words}, key=order)
+        elif claim.describes and not claim.words and claim.presence == earlier.presence:
+            claim.words = list(earlier.words)  # "nodules in both lungs, many of them calcified"
 
 
 def _in_both_lungs(folded: str, claim: Claim) -> bool:

@@ -14,7 +14,8 @@ _DEFINITE = re.compile(
 _RECOMMENDING = re.compile(r"\b(?:recommend|advis|suggested|follow-?up|correlat|further)|建议|请结合|复查|随访")
 _PURPOSE = re.compile(
     r"\b(?:in terms of|to (?:exclude|rule out|confirm|look for)|for (?:the )?(?:exclusion|differential|possibilit)"
-    r"|regarding|with (?:regard|respect) to)\b|除外|排除|排查|以明确|明确有无|了解有无"
+    r"|(?:recommended|advised|suggested|required|appropriate) for|regarding"
+    r"|with (?:regard|respect) to)\b|除外|排除|排查|以明确|明确有无|了解有无"
 )
 _EARLIER = re.compile(
     r"\s*(?:however,? |but )?(?:in|on|at) (?:the |her |his |an? |this patient's )?"
@@ -86,8 +87,23 @@ def is_purpose(folded: str, sentence: Piece, start: int) -> bool:
     return bool(purposes) and not re.search(r"[;。]|待", folded[purposes[-1] : start])
 
 
-def is_earlier(folded: str, sentence: Piece, start: int) -> bool:
-    """Whether the words at `start` tell of an earlier examination: "In the previous CT, consolidation was seen"."""
+# "... was seen in the previous examination" at the end of a clause; what is still there is told so.
+_SEEN_BEFORE = re.compile(
+    r"\b(?:was|were|had been)\s(?:[a-z]+ly\s)?(?:observed|seen|noted|detected|found|described)\s[^,;()]{0,40}?"
+    r"\b(?:in|on|at) (?:the |her |his )?(?:previous|prior|last|old|earlier|former)\s(?:[a-z]+\s){0,2}"
+    r"(?:examination|exam|study|scan|ct|mr|review)\s*(?=[,;.]|\Z)"
+)
+_STILL = re.compile(r"\b(?:which|that|it|they|also|is|are|has|have|now|current|stable|not|no)\b|[,;]")
+
+
+def is_earlier(folded: str, sentence: Piece, start: int, stop: int) -> bool:
+    """Whether the words in [start, stop) tell of an earlier examination.
+
+    "In the previous CT, consolidation was seen", "consolidation was seen at this level in the previous examination".
+    """
+    seen = _SEEN_BEFORE.search(folded, stop, sentence.stop)
+    if seen and not _STILL.search(folded, stop, seen.start()) and not _STILL.search(folded, seen.end(), sentence.stop):
+        return True
     lead = _EARLIER.match(folded, sentence.start, sentence.stop)
     if lead is None or _NOW.search(folded, sentence.start, start):
         return False

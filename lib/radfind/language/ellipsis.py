@@ -7,25 +7,13 @@ here and kept only when the lexicon knows it.
 
 from __future__ import annotations
 
-import dataclasses
-import functools
 import re
 from collections.abc import Sequence
 
 from radfind.language.concepts import Concept
 from radfind.language.lexicon import Lexicon, Match
-from radfind.language.sizes import Size
+from radfind.language.lymph_nodes import Mention, enlarged_name, with_listed_nodes
 from radfind.language.text import Piece
-
-
-@dataclasses.dataclass(frozen=True)
-class Mention:
-    """A finding named in a text: its concept and its characters."""
-
-    concept: Concept
-    start: int
-    stop: int
-
 
 # Changes the lexicon does not list as terms of their own -> the general finding they stand for; its organ makes it
 # special later ("increase in oesophageal wall thickness").
@@ -123,7 +111,7 @@ def mentions(folded: str, sentence: Piece, matches: Sequence[Match], lexicon: Le
     named = [_rejoined(folded, sentence, mention, lexicon) for mention in named]
     named = [m for m in named if not any(o is not m and o.start < m.start and m.stop < o.stop for o in named)]
     named = _shared_words(folded, sentence, named, lexicon)
-    named = _with_listed_nodes(folded, sentence, named, lexicon)
+    named = with_listed_nodes(folded, sentence, named, lexicon)
     named = _with_graded(folded, sentence, named, lexicon)
     for id, pattern in _COMPOUND:
         found = [mention for mention in named if pattern.search(folded, mention.start, mention.stop)]
@@ -131,49 +119,6 @@ def mentions(folded: str, sentence: Piece, matches: Sequence[Match], lexicon: Le
             Mention(lexicon.get(id), mention.start, mention.stop) for mention in found if mention.concept.id != id
         ]
     return sorted(_spread(folded, sentence, named, matches, lexicon), key=lambda mention: (mention.start, mention.stop))
-
-
-# A lymph node of less than 10 mm in its short axis is normal (RECIST 1.1, Eisenhauer et al., Eur J Cancer 2009).
-_NORMAL_NODE_MM = 10.0
-
-
-def measured_nodes(
-    matches: Sequence[Match], sizes: Sequence[Size], lexicon: Lexicon, named: Sequence[Mention] = ()
-) -> list[Mention]:
-    """Lymph nodes that only their size tells to be enlarged: "lymph nodes, the largest 17 mm".
-
-    Arguments:
-        matches: the lexicon's matches in a sentence.
-        sizes: its sizes.
-        lexicon: where the matches come from.
-        named: the findings it names; with any, a size must follow the nodes more closely than them.
-    """
-    enlarged = [
-        size
-        for size in sizes
-        if size.role == "lesion"
-        and (min(size.mm) >= _NORMAL_NODE_MM if size.mm else size.range_mm and size.range_mm[1] > _NORMAL_NODE_MM)
-    ]
-    nodes = [m for m in matches if m.concept.kind == "anatomy" and lexicon.is_a(m.concept, "lymph_node")]
-    if named:
-        nodes = [n for n in nodes if any(_follows_nodes(n, size, named, lexicon) for size in enlarged)]
-    if not enlarged or not nodes:
-        return []
-    return [
-        Mention(
-            _enlarged_name(node.concept, lexicon) or lexicon.get("lymphadenopathy"), node.span.start, node.span.stop
-        )
-        for node in (nodes if named else nodes[:1])
-    ]
-
-
-def _follows_nodes(node: Match, size: Size, named: Sequence[Mention], lexicon: Lexicon) -> bool:
-    for mention in named:
-        beyond = 25 if lexicon.is_a(mention.concept, "lymphadenopathy") else 0
-        if mention.start <= node.span.start < mention.stop + beyond:
-            return False  # part of a name, or of "enlarged subcarinal node"
-    between = any(node.span.stop <= mention.start < size.start for mention in named)
-    return 0 <= size.start - node.span.stop < 60 and not between
 
 
 def _only_likens(folded: str, mention: Mention, named: Sequence[Mention]) -> bool:
@@ -191,29 +136,10 @@ def _only_likens(folded: str, mention: Mention, named: Sequence[Mention]) -> boo
     return bool(_ADJECTIVE.fullmatch(folded, mention.start, after.start))
 
 
-# "no enlarged mediastinal, hilar or axillary lymph nodes"
-_LISTED_NODES = re.compile(
-    r"(?:enlarged|pathological(?:ly enlarged)?|abnormal)\s"
-    r"(?P<list>[a-z]+(?:(?:,\s?(?:and |or )?|\s(?:and|or)\s|/)[a-z]+){1,6})"
-    r"\s(?:lymph\s?)?nodes?(?![a-z])"
-)
 # "左肾轻度积水": how much stands between an organ and its change
 _GRADED = re.compile(
     r"(?P<organ>[\u4e00-\u9fff]{1,4})(?:轻度|中度|重度|轻微|少量|中量|大量|明显|稍|略|轻中度)(?P<change>[\u4e00-\u9fff]{2})"
 )
-
-
-def _with_listed_nodes(folded: str, sentence: Piece, named: list[Mention], lexicon: Lexicon) -> list[Mention]:
-    for match in _LISTED_NODES.finditer(folded, sentence.start, sentence.stop):
-        stations = [
-            concept
-            for word in re.findall(r"(?!(?:and|or)\b)[a-z]+", match["list"])
-            if (concept := lexicon.lookup(f"enlarged {word} lymph node")) is not None
-        ]
-        if stations:
-            named = [m for m in named if not (match.start() <= m.start and m.stop <= match.end())]
-            named += [Mention(concept, match.start(), match.end()) for concept in stations]
-    return named
 
 
 def _with_graded(folded: str, sentence: Piece, named: list[Mention], lexicon: Lexicon) -> list[Mention]:
@@ -377,24 +303,12 @@ def _enlarged(
         if pathological and not lexicon.is_a(organ.concept, "lymph_node"):
             continue
         first, last = sorted(((organ.span.start, organ.span.stop), change.span()))
-        between = folded[first[1] : last[0]]
+        between = folded[first[1] : last[0]].removeprefix(":")  # "Spleen: enlarged"
         if len(between) > (110 if pathological else 40) or re.search(r"[;:.]|\bbut\b|,(?! )", between):
             continue
         if re.search(r"\bwith\b", between) and not (pathological and re.fullmatch(r"s?\swith\s(?:an?\s)?", between)):
             continue
-        concept = _enlarged_name(organ.concept, lexicon)
+        concept = enlarged_name(organ.concept, lexicon)
         if concept is not None:
             return concept
-    return None
-
-
-@functools.lru_cache(maxsize=4096)
-def _enlarged_name(organ: Concept, lexicon: Lexicon) -> Concept | None:
-    for place in lexicon.ancestry(organ):
-        for name in (place.english, place.chinese, *place.terms):
-            forms = (f"enlarged {name}", f"{name} enlargement") if name.isascii() else (name + "肿大", name + "增大")
-            for form in forms:
-                concept = lexicon.lookup(form)
-                if concept is not None and concept.kind == "finding":
-                    return concept
     return None

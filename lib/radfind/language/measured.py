@@ -15,6 +15,7 @@ _SIZE_BREAK = re.compile(
 )
 _MEASURED_ORGAN = re.compile(r"(?:'s)?\s?(?:[a-z-]+ ){0,2}(?:length|size|measures|is|was)|(?:长)")
 _ORGAN_WIDTH = re.compile(r"(?:'s)?\s?(?:[a-z-]+ ){0,2}(?:diameter|calib[a-z]+|width)|(?:直径|宽|内径|管径)")
+_GROWN_ORGAN = re.compile(r"[^,。;]{0,6},\s?(?:管腔|最)?(?:直径|宽|内径|管径|粗)[^,。;]{0,4}")  # "阑尾增粗,直径约11mm"
 _DIAMETER = re.compile(r"\s?(?:in\s)?diameter\b")
 _MEASURE_OF = re.compile(r"(?:diameter|calib[a-z]+|width|length|size)s? of (?:the )?\Z")
 
@@ -74,7 +75,7 @@ def _head(folded: str, claims: Sequence[Claim], claim: Claim | None, size: Size)
 # Findings without a size of their own.
 _UNMEASURED = frozenset(
     (
-        *("volume_loss", "air_trapping", "mosaic_attenuation", "hepatic_steatosis", "osteopenia", "osteoporosis"),
+        *("volume_loss", "air_trapping", "mosaic_attenuation", "hepatic_steatosis", "osteoporosis"),
         *("scoliosis", "kyphosis", "degenerative_change", "mesenteric_panniculitis", "cardiomegaly", "crazy_paving"),
     )
 )
@@ -112,6 +113,7 @@ def _of_organ(folded: str, claim: Claim | None, organ: Piece, size: Size) -> boo
         _MEASURE_OF.search(folded[max(0, organ.start - 30) : organ.start])
         or width
         or (claim is None and _MEASURED_ORGAN.match(folded[organ.stop : size.start]))
+        or (claim is None and _GROWN_ORGAN.fullmatch(folded, organ.stop, size.start))
     )
 
 

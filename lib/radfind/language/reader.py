@@ -13,9 +13,10 @@ from radfind.language.attach import Claim
 from radfind.language.attributes import find_attributes, find_counts
 from radfind.language.concepts import Concept
 from radfind.language.discourse import is_earlier, is_item, is_purpose, tells_before, with_verdicts
-from radfind.language.ellipsis import Mention, measured_nodes, mentions
+from radfind.language.ellipsis import mentions
 from radfind.language.findings import Finding, ImageReference, Reading, Span
 from radfind.language.lexicon import Lexicon, Match, default_lexicon
+from radfind.language.lymph_nodes import Mention, measured_nodes
 from radfind.language.measured import attach_sizes
 from radfind.language.places import PlaceWord, find_place_words, place_of
 from radfind.language.references import references_in
@@ -119,7 +120,9 @@ class _Reader:
         references = self._references_in(sentence)
         named = mentions(folded, sentence, matches, self.lexicon)
         sizes = find_sizes(folded, sentence.start, sentence.stop)
-        named = sorted([*named, *measured_nodes(matches, sizes, self.lexicon, named)], key=lambda m: (m.start, m.stop))
+        named = sorted(
+            [*named, *measured_nodes(folded, matches, sizes, self.lexicon, named)], key=lambda m: (m.start, m.stop)
+        )
         attributes = find_attributes(folded, sentence.start, sentence.stop)
         organs = [match for match in matches if match.concept.kind == "anatomy"]
         words = find_place_words(folded, sentence.start, sentence.stop, organs, self.lexicon)
@@ -150,8 +153,9 @@ class _Reader:
         self.told.refer_back(claims, sentence)
         self.told.lobe_of_before(claims, sentence)
         self.told.point_back(claims, section)
-        share_with_neighbour(folded, claims)
-        self.told.add_all(without_repeats(without_vague(claims, self.lexicon)), sentence, section)
+        share_with_neighbour(folded, claims, self.lexicon)
+        claims = without_vague(folded, claims, self.lexicon)
+        self.told.add_all(without_repeats(folded, claims, self.lexicon), sentence, section)
 
     def _claim(
         self, mention: Mention, sentence: Piece, parts: Sequence[Piece], cues: Sequence, spans: Sequence[Piece]
@@ -166,7 +170,7 @@ class _Reader:
         if "other" in kinds and mention.concept.id in self.told.present:
             return None  # "no other nodule" does not deny the one described before
         claim = Claim(mention.concept, mention.start, mention.stop, clause, presence)
-        claim.past = "past" in kinds or is_earlier(self.folded, sentence, mention.start)
+        claim.past = "past" in kinds or is_earlier(self.folded, sentence, mention.start, mention.stop)
         claim.multiple = is_plural(self.folded[mention.start : mention.stop])
         return claim
 
@@ -191,7 +195,7 @@ class _Reader:
         # a size told of nothing is that of the finding before: "In its widest part 6 cm", "Approximate size is 6 cm"
         of_nothing = not organs and any(size.role == "lesion" for size in sizes)
         goes_on = (of_nothing or GOES_ON.match(words)) and not tells_before(words)
-        if nodes and goes_on and (named := measured_nodes(nodes[0], sizes, self.lexicon)):
+        if nodes and goes_on and (named := measured_nodes(self.folded, nodes[0], sizes, self.lexicon)):
             self.told.add_nodes(named[0], nodes, sizes, section)
             return
         if self.told.last and is_item(words) and self.told.add_item(sentence, organs, sizes, references, section):

@@ -55,6 +55,12 @@ _PREDICATE = re.compile(
     r"|measured|stable|dilated|ectatic|enlarged|widened|thickened|increased)\b"
     r"|\b(?:shows?|demonstrates?|reveals?|continues?|persists?|draws?)\b"
 )
+# What follows a comma and is no clause of its own: "areas are seen in both lungs, consistent with consolidation, and"
+_MODIFIES = re.compile(
+    r"\s*(?:and\s)?(?:which\s(?:is|are|was|were)\s)?(?:highly\s|most\s)?"
+    r"(?:consistent|compatible|in keeping|in favou?r|suggest|accompanied|measuring|the larg|some of|one of"
+    r"|more prominent|especially|mostly|predominantly|including)"
+)
 _JOINT = re.compile(r",\s*(?:and|but|while|whereas)?|;|\b(?:and|while|whereas|but)\b")
 
 
@@ -116,7 +122,12 @@ def _english_cuts(folded: str, sentence: Piece, named: Sequence[Piece]) -> list[
         if first.group().startswith("there"):
             # "there are opacities and nodules, and pneumonia is considered": the list ends at the comma
             joints = [j for j in joints if re.match(r",\s*(?:and|but|while|whereas)\b", j.group())] or joints
+        modifies = False
         for index, joint in enumerate(joints):
+            opens = joint.group().startswith((",", ";"))
+            modifies = bool(_MODIFIES.match(folded, joint.end())) or (modifies and not opens)
+            if modifies:
+                continue
             end = joints[index + 1].start() if index + 1 < len(joints) else second.end()
             names_next = any(joint.end() <= name.start < end for name in named)
             # after "there is", the first named thing belongs to it

@@ -34,6 +34,10 @@ HEADINGS: dict[str, tuple[str, ...]] = {
     ),
 }
 
+# What a report is compared with is told in one sentence; in reports written in one block the findings follow it.
+_COMPARED = ("comparison", "comparisons", "prior studies", "对比", "对照", "比较", "既往检查")
+_STATEMENT_END = re.compile(r"\.(?=\s)|[。;\n]")
+
 _SECTION_OF = {name: section for section, names in HEADINGS.items() for name in names}
 _NAMES = "|".join(sorted(map(re.escape, _SECTION_OF), key=len, reverse=True))
 # With a colon (or in brackets) a heading may follow a finished sentence; without, it needs a line of its own.
@@ -62,6 +66,9 @@ def split_sections(folded: str) -> list[Section]:
             sections.append(Section(name, Piece(begin, match.start())))
         heading = match["marked"] or match["bracketed"] or match["line"]
         name, begin = _SECTION_OF[heading], match.end()
+        if heading in _COMPARED and (end := _STATEMENT_END.search(folded, begin)):
+            sections.append(Section(name, Piece(begin, end.start())))
+            name, begin = None, end.end()
     if begin < len(folded):
         sections.append(Section(name, Piece(begin, len(folded))))
     return sections

@@ -7,20 +7,34 @@ import re
 from collections.abc import Sequence
 
 from radfind.language.attach import INTERPRETED, Claim, order, sided
+from radfind.language.discourse import is_definite
+from radfind.language.lexicon import Lexicon
 
 _BESIDE = re.compile(
     r"(?:adjacent|next|close) to|accompan(?:y|ied)|associated with|around|surrounding|neighbou?ring|beside"
-    r"|(?:secondary|due) to"
+    r"|(?:secondary|due) to|(?:vicinity|neighbou?rhood) of"
+)
+# "fluid extending to the fissure at this level", "ground glass is observed around them"
+_AT_ITS_PLACE = re.compile(
+    r"\bat (?:this|that|the same) level\b|\bin (?:this|that|the same) (?:area|region|segment|lobe|locali[sz]ation)\b"
+    r"|\baround (?:it|them|the|these|this)\b|\bin (?:its|their) (?:vicinity|neighbou?rhood|surroundings)\b"
 )
 
 
-def share_with_neighbour(folded: str, claims: Sequence[Claim]) -> None:
+def share_with_neighbour(folded: str, claims: Sequence[Claim], lexicon: Lexicon) -> None:
     """ "Atelectasis adjacent to the effusion on the left": what lies beside a finding is on its side."""
     for claim, neighbour in itertools.pairwise(claims):
         gap = folded[claim.stop : neighbour.start]
         if sided(claim.words) or not _BESIDE.search(gap) or re.search(r"[;.]|\bno\b|without", gap):
             continue
-        claim.words = sorted({*claim.words, *(w for w in neighbour.words if w.kind == "side" or w.side)}, key=order)
+        beside = neighbour.words
+        if not sided(beside) and is_definite(folded, neighbour.start):  # "the effusion" told of in this sentence
+            same = (c for c in claims if lexicon.is_a(c.concept, neighbour.concept.id))
+            beside = [word for c in same for word in c.words]
+        claim.words = sorted({*claim.words, *(w for w in beside if w.kind == "side" or w.side)}, key=order)
+    for earlier, claim in itertools.pairwise(claims):
+        if not sided(claim.words) and _AT_ITS_PLACE.search(folded, claim.stop, claim.clause.stop):
+            claim.words = sorted({*claim.words, *(w for w in earlier.words if w.kind == "side" or w.side)}, key=order)
 
 
 _READ_AS = re.compile(
@@ -47,8 +61,12 @@ def share_with_interpretation(folded: str, claims: Sequence[Claim]) -> None:
     """ "a lesion compatible with an adenoma of 13 mm": what is seen and what it is taken for have one size."""
     for earlier, claim in itertools.pairwise(claims):
         gap = folded[earlier.stop : claim.start]
+        read_as = _READ_AS.search(gap)
+        if read_as and not sided(earlier.words):  # "opacity in the right lower lobe may represent an infarct"
+            between = [w for w in claim.words if earlier.stop <= w.start < earlier.stop + read_as.start()]
+            earlier.words = sorted({*earlier.words, *between}, key=order)
         interpreted = INTERPRETED.search(gap) and not re.search("accompan|associated", gap)
-        if not sided(claim.words) and _READ_AS.search(gap):
+        if not sided(claim.words) and read_as:
             claim.words = sorted({*earlier.words, *claim.words}, key=order)
         if earlier.sizes and not claim.sizes and has_size(claim) and _taken_for(claim, gap):
             claim.sizes, claim.anchor = list(earlier.sizes), earlier.start

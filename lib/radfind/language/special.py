@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from radfind.language.attach import Claim
 from radfind.language.concepts import Concept
+from radfind.language.discourse import is_definite
 from radfind.language.findings import Place
 from radfind.language.lexicon import Lexicon
 
@@ -15,11 +17,17 @@ _TEXTURES = {"part_solid": "part_solid_nodule", "ground_glass": "ground_glass_no
 _VAGUE = frozenset(["pulmonary_opacity", "lesion"])
 # General changes that, told of several organs, are one finding in each; and findings that have one organ even where the
 # text names neighbours. Of the others, told of several organs, the general concept stays.
-_DISTRIBUTED = frozenset(["effusion", "wall_thickening", "dilatation", "stenosis", "calcification", "metastasis"])
+_DISTRIBUTED = frozenset(
+    ("effusion", "fluid_collection", "wall_thickening", "dilatation", "stenosis", "calcification", "metastasis")
+)
 _ONE_ORGAN = frozenset(["nodule", "mass", "lesion", "cyst", "tumor"])
 
 
-def without_vague(claims: Sequence[Claim], lexicon: Lexicon) -> list[Claim]:
+# "infiltrates, ground-glass areas and consolidations" are three, "increased density, ground glass" is one.
+_LISTED = re.compile(r"(?:s|es)?(?:,?\s(?:and|or)\s|,\s)(?:[a-z-]+\s){0,3}|[、及和与]")
+
+
+def without_vague(folded: str, claims: Sequence[Claim], lexicon: Lexicon) -> list[Claim]:
     """ "increased density compatible with consolidation", "hypodense non-specific lesion, 17 mm": the special word
     says what the general one meant, and takes over what was told of it."""
     kept = []
@@ -28,16 +36,17 @@ def without_vague(claims: Sequence[Claim], lexicon: Lexicon) -> list[Claim]:
             other
             for other in claims
             if claim.concept.id in _VAGUE
+            and not folded.startswith("infiltrat", claim.start)
             and claim.presence != "absent"
             and other.concept is not claim.concept
             and other.clause == claim.clause
             and other.presence == claim.presence
             and lexicon.is_a(other.concept, claim.concept.id)
         ]
-        if not better:
+        special = min(better, key=lambda other: abs(other.start - claim.start), default=None)
+        if special is None or _LISTED.fullmatch(folded, claim.stop, max(claim.stop, special.start)):
             kept.append(claim)
             continue
-        special = min(better, key=lambda other: abs(other.start - claim.start))
         if not special.sizes:
             special.sizes, special.anchor = claim.sizes, claim.start
         special.words = special.words or claim.words
@@ -48,12 +57,15 @@ def without_vague(claims: Sequence[Claim], lexicon: Lexicon) -> list[Claim]:
     return kept
 
 
-def without_repeats(claims: Sequence[Claim]) -> list[Claim]:
-    """ "A cavity in the left lung, the wall 4 mm thick, the cavity 22 mm wide": named again only to be measured."""
+def without_repeats(folded: str, claims: Sequence[Claim], lexicon: Lexicon) -> list[Claim]:
+    """ "A cavity in the left lung, the wall 4 mm thick, the cavity 22 mm wide": named again only to be measured, or,
+    as in "atelectasis adjacent to the effusion", only to be pointed back at."""
     kept: list[Claim] = []
     for claim in claims:
         same = [c for c in kept if c.concept is claim.concept and c.presence == claim.presence]
         earlier = same[-1] if same else None
+        if not claim.sizes and is_definite(folded, claim.start) and any(_told(c, claim, lexicon) for c in kept):
+            continue
         if earlier is None or earlier.sizes or not claim.sizes or not set(claim.words) <= set(earlier.words):
             kept.append(claim)
             continue
@@ -61,6 +73,10 @@ def without_repeats(claims: Sequence[Claim]) -> list[Claim]:
         earlier.attributes = list(dict.fromkeys((*earlier.attributes, *claim.attributes)))
         earlier.references = earlier.references or claim.references
     return kept
+
+
+def _told(earlier: Claim, claim: Claim, lexicon: Lexicon) -> bool:
+    return earlier.presence == claim.presence and lexicon.is_a(earlier.concept, claim.concept.id)
 
 
 def keep_to_own_organ(claims: Sequence[Claim], lexicon: Lexicon) -> None:
@@ -75,7 +91,7 @@ def keep_to_own_organ(claims: Sequence[Claim], lexicon: Lexicon) -> None:
             for organ in organs
             for site in claim.concept.sites
         )
-        if not own and not any("chest" in organ.region for organ in organs):
+        if not own and not any(region in organ.region for organ in organs for region in ("chest", "head")):
             claim.words = []
 
 
@@ -102,6 +118,8 @@ def specials(
         # "a pleural effusion in the pericardial space", as translations have it; not one beside the heart
         beside = any(lexicon.is_a(site, part) for site in place.sites for part in ("pleura", "pleural_space", "lung"))
         result = result if beside else lexicon.get("pericardial_effusion")
+    if result.id == "pulmonary_opacity" and place.sites and not any("chest" in site.region for site in place.sites):
+        result = lexicon.get("hyperdense_lesion")  # "右肾见点状高密度影"
     if not place.sites and about_chest:
         result = lexicon.default_for_region(concept, "chest")
     if concept.id == "calcified_nodule" and not any(lexicon.is_a(site, "lung") for site in place.sites):
@@ -131,19 +149,9 @@ def measured_lesion(
 # Interpretations rather than signs: "compatible with" one of these is a hedge. For a sign ("density compatible with
 # consolidation") it is only a turn of phrase.
 _DIAGNOSES = (
-    *(
-        "pneumonia",
-        "viral_pneumonia",
-        "bacterial_pneumonia",
-        "covid_19_pneumonia",
-        "tuberculosis",
-        "metastasis",
-        "tumor",
-    ),
-    *("malignancy", "lung_cancer", "carcinoma", "lymphoma", "abscess", "infection", "inflammation"),
-    *("pulmonary_edema", "sarcoidosis", "interstitial_lung_disease", "pulmonary_embolism", "infarct"),
-    *("pulmonary_infarction", "thymoma", "cirrhosis", "pancreatitis", "diverticulitis"),
-    *("appendicitis", "cholecystitis", "osteomyelitis", "renal_cell_carcinoma", "hepatocellular_carcinoma"),
+    *("pneumonia", "tuberculosis", "metastasis", "tumor", "malignancy", "lymphoma", "abscess", "inflammation"),
+    *("pulmonary_edema", "sarcoidosis", "interstitial_lung_disease", "pulmonary_embolism", "infarction"),
+    *("thymoma", "cirrhosis", "pancreatitis", "diverticulitis", "appendicitis", "cholecystitis", "osteomyelitis"),
 )
 
 
@@ -156,4 +164,4 @@ def is_diagnosis(concept: Concept, lexicon: Lexicon) -> bool:
     """Whether the concept interprets what is seen rather than names a sign."""
     if concept.id in _TOLD_BY_DENSITY:
         return False
-    return any(lexicon.is_a(concept, id) for id in _DIAGNOSES if id in lexicon)
+    return any(lexicon.is_a(concept, id) for id in _DIAGNOSES)

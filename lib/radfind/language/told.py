@@ -9,16 +9,16 @@ from radfind.language.apart import lesions
 from radfind.language.attach import LOBE_ALONE, Claim, sided
 from radfind.language.attributes import find_attributes
 from radfind.language.discourse import is_definite
-from radfind.language.ellipsis import Mention
 from radfind.language.findings import Finding, ImageReference, Span
 from radfind.language.lexicon import Lexicon, Match
+from radfind.language.lymph_nodes import Mention
 from radfind.language.places import PlaceWord, find_place_words, place_of
 from radfind.language.scope import find_cues, holds
 from radfind.language.sharing import has_size
 from radfind.language.sizes import Size
 from radfind.language.special import measured_lesion, specials
 from radfind.language.text import Piece, span_of
-from radfind.language.wording import OF_WALL, REFERS_BACK
+from radfind.language.wording import NEAR_BEFORE, OF_WALL, REFERS_BACK
 
 # How many findings a pointing word ("the effusion") may reach back; keeps time linear in the length of the text.
 _BACK = 12
@@ -70,7 +70,9 @@ class Told:
         one, two = self.findings[old], self.findings[new]
         named = [self.folded[finding.span.start : finding.span.stop] for finding in (one, two)]
         alike = dataclasses.replace(two, span=one.span, attributes=one.attributes) == one
-        return alike and named[0] != named[1] and bool(one.sizes_mm or one.size_range_mm)
+        measured = one.sizes_mm or one.size_range_mm
+        # without a size, only another term: "compression fracture of T12 with height loss", not "nodule ... nodules"
+        return alike and named[0] != named[1] and bool(measured or named[0][:4] != named[1][:4])
 
     def _add(self, claim: Claim, sentence: Piece, section: str | None) -> None:
         parts = lesions(claim, self.folded)
@@ -105,6 +107,7 @@ class Told:
         """ "It was evaluated in favor of a cyst": the place is that of the finding told of before."""
         goes_with = self.folded.startswith("accompany", sentence.start)
         refers = REFERS_BACK.search(self.folded, sentence.start, sentence.stop)
+        refers = refers or NEAR_BEFORE.search(self.folded, sentence.start, sentence.stop)
         told = [i for i in self.last if self.findings[i].presence != "absent"]
         if not told or not (goes_with or refers):
             return
@@ -251,6 +254,9 @@ def _references_of(
     index: int, parts: Sequence[tuple[list[PlaceWord], list[Size]]], claim: Claim
 ) -> tuple[ImageReference, ...]:
     """References that belong to one lesion of a list: those after its size or place and before the next one's."""
+    first = min(size.start for _, sizes in parts for size in sizes)
+    if len(claim.references) == len(parts) and all(r.span and r.span.stop <= first for r in claim.references):
+        return (claim.references[index],)  # "left upper (image 56) and right lower lobe (image 89), 6 and 8 mm"
     begins = [
         min([s.start for s in sizes] + [w.start for w in words if w.start > claim.start]) for words, sizes in parts
     ]
