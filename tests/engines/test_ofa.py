@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import resource
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -72,7 +74,9 @@ def test_the_large_model_has_its_published_size_and_runs() -> None:
 
 @pytest.mark.usefixtures("small")
 def test_a_fairseq_file_gives_the_same_answers(folder: Path, tmp_path: Path) -> None:
+    """Nothing beside it says how large the model is, and arguments and scores of the training lie in it."""
     other = tiny_ofa.write_checkpoint(tmp_path, fairseq=True)
+    assert not (other / "config.json").exists()
     picture = np.random.default_rng(0).integers(0, 256, (64, 64, 3)).astype(np.uint8)
     answers = []
     for place in (folder, other):
@@ -177,12 +181,44 @@ def test_through_the_host(folder: Path) -> None:
         engine.close()
 
 
+def test_sizes_are_read_from_the_weights() -> None:
+    """OFA-base (published: 180 million parameters) comes as a fairseq file only."""
+    base = {"d_model": 768, "resnet_type": "resnet101"} | {
+        f"{side}_{name}": value
+        for side in ("encoder", "decoder")
+        for name, value in (("layers", 6), ("attention_heads", 12), ("ffn_dim", 3072))
+    }
+    with torch.device("meta"):
+        model = OFA(Config.from_json(base))
+    assert 1.75e8 < sum(parameter.numel() for parameter in model.parameters()) < 1.85e8
+    found = Config.from_json(checkpoint.sizes(model.state_dict()))
+    assert found == Config.from_json(base)
+
+
+def test_a_pickle_that_could_run_code_is_refused(tmp_path: Path) -> None:
+    folder = tiny_ofa.write_checkpoint(tmp_path, fairseq=True)
+    torch.save({"model": {"a": torch.zeros(1)}, "cfg": _Evil()}, folder / "best.pt")
+    with pytest.raises(EngineError, match=r"best\.pt was not loaded.*system, which could run code"):
+        checkpoint.load(folder)
+    (folder / "best.pt").write_bytes(b"cut short")
+    with pytest.raises(EngineError, match=r"best\.pt cannot be read as a checkpoint"):
+        checkpoint.load(folder)
+
+
+class _Evil:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.system, ("echo owned",)
+
+
 def test_wrong_folders_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(EngineError, match="does not hold an OFA checkpoint"):
         checkpoint.load(tmp_path)
     tiny_ofa.write_checkpoint(tmp_path)
     (tmp_path / "config.json").write_text('{"use_ofasys": true}')
     with pytest.raises(EngineError, match=r"not supported: \{'use_ofasys': True\}"):
+        checkpoint.load(tmp_path)
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(EngineError, match="does not fit OFA's architecture"):
         checkpoint.load(tmp_path)
     monkeypatch.setenv("RADFIND_MODELS", str(tmp_path / "none"))
     info = ofa.describe()

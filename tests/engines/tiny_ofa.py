@@ -95,7 +95,12 @@ REFERENCE: dict[str, list[list[float]]] = {
 
 
 def write_checkpoint(folder: Any, *, prompt_type: str = "prev_output", fairseq: bool = False) -> Any:
-    """A checkpoint folder with a tiny vocabulary in which the answers are single tokens."""
+    """A checkpoint folder with a tiny vocabulary in which the answers are single tokens.
+
+    `fairseq` makes what its trainer saves: the arguments of the training and its best score beside the weights, and no
+    config.json.
+    """
+    import argparse
     import json
 
     import torch
@@ -121,16 +126,19 @@ def write_checkpoint(folder: Any, *, prompt_type: str = "prev_output", fairseq: 
         ).items()
     }
     state.pop("decoder.embed_tokens.weight")
-    (folder / "config.json").write_text(json.dumps(settings))
-    (folder / "configuration.json").write_text(json.dumps({"model": {"prompt_type": prompt_type}}))
     (folder / "vocab.json").write_text(json.dumps(vocabulary))
     (folder / "merges.txt").write_text("#version: 0.2\n" + "\n".join(merges))
     if fairseq:
-        torch.save(
-            {"model": {_fairseq(name): value for name, value in state.items()} | {"encoder.version": torch.ones(1)}},
-            folder / "best.pt",
-        )
+        held = {
+            "args": None,
+            "cfg": {"model": argparse.Namespace(arch="ofa_base", encoder_layers=6)},
+            "model": {_fairseq(name): value for name, value in state.items()} | {"encoder.version": torch.ones(1)},
+            "extra_state": {"best": np.float64(0.89)},
+        }
+        torch.save(held, folder / "best.pt")
     else:
+        (folder / "config.json").write_text(json.dumps(settings))
+        (folder / "configuration.json").write_text(json.dumps({"model": {"prompt_type": prompt_type}}))
         save_file(state, folder / "model.safetensors")
     return folder
 

@@ -45,6 +45,7 @@ class Model:
     about: str
 
 
+_OFA_FILES = ("*.safetensors", "*.bin", "*.pt", "*.json", "*.txt", "*.bpe")
 _TRANSFORMERS_FILES = ("*.safetensors", "*.json", "*.txt", "*.jinja", "LICENSE*")
 
 MODELS: dict[str, Model] = {
@@ -59,10 +60,14 @@ MODELS: dict[str, Model] = {
             "ranks slices by text; 8 billion parameters, 17 GB",
         ),
         Model(
-            "ofa-snli-ve-large", "ofa", "Apache-2.0", None,
-            ("*.safetensors", "*.bin", "*.pt", "*.json", "*.txt", "*.bpe"),
+            "ofa-snli-ve-large", "ofa", "Apache-2.0", None, _OFA_FILES,
             "yes / no / maybe; published as ModelScope model damo/ofa_visual-entailment_snli-ve_large_en: fetch it "
             "there and give the folder",
+        ),
+        Model(
+            "ofa-snli-ve-base", "ofa", "Apache-2.0", None, _OFA_FILES,
+            "the same, smaller; published as the fairseq file snli_ve_base_best.pt of OFA-Sys/OFA: give a folder with "
+            "it and the vocab.json and merges.txt of an OFA model in the Hugging Face layout",
         ),
         *(
             Model(

@@ -14,7 +14,7 @@ _ENGINE = CheckpointEngine(
     licence="Apache-2.0/Apache-2.0",
     extra="ofa",
     packages=("torch", "tokenizers"),
-    models=("ofa-snli-ve-large",),
+    models=("ofa-snli-ve-large", "ofa-snli-ve-base"),
     factory="radfind.engines.ofa.engine:OfaEngine",
     environment={"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"},
 )
