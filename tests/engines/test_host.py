@@ -246,6 +246,8 @@ def test_devices_follow_the_visible_ones(monkeypatch: pytest.MonkeyPatch, tmp_pa
     assert devices.visible_devices() == ("cuda:0", "cuda:1", "cpu")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
     assert devices.visible_devices() == ("cuda:0", "cpu")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1,-1,0")  # CUDA reads no further than the -1
+    assert devices.visible_devices() == ("cuda:0", "cpu")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     assert devices.visible_devices() == ("cpu",)
 

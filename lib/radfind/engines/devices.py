@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import os
 import shutil
 import subprocess
@@ -19,8 +20,9 @@ def visible_devices() -> tuple[str, ...]:
     gpus = _gpus(tool) if tool is not None else 0
     chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
     if chosen is not None:
-        names = [name for name in chosen.split(",") if name.strip() not in ("", "-1")]
-        gpus = min(gpus, len(names))
+        # CUDA stops reading at the first name that is none.
+        named = itertools.takewhile(lambda name: name not in ("", "-1"), map(str.strip, chosen.split(",")))
+        gpus = min(gpus, len(list(named)))
     return (*(f"cuda:{index}" for index in range(gpus)), "cpu")
 
 
