@@ -150,7 +150,7 @@ def _verdict(statement: Statement, slices: list[int], answers: npt.NDArray[np.fl
     answer = opposite[shown] if statement.denied else shown
     code = {"yes": "supported", "no": "found_though_denied" if statement.denied else "not_found", "maybe": "vague"}
     k = slices[int(best[0])]
-    listed = ", ".join(str(slices[int(n)] + 1) for n in best)
+    listed = ", ".join(str(slices[int(n)]) for n in best)
     reason = (
         f"Asked of {len(slices)} slices whether the image shows '{statement.english}', OFA says yes most clearly on "
         f"slice{'s' if len(best) > 1 else ''} {listed}: on average yes {yes:.2f}, no {no:.2f}, maybe {maybe:.2f}."
