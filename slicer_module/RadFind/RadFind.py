@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import qt
 import slicer
 from RadFindLib.Logic import Logic
@@ -29,6 +31,10 @@ class RadFind(ScriptedLoadableModule):
 
 
 class RadFindWidget(ScriptedLoadableModuleWidget):
+    def __init__(self, parent=None):
+        super().__init__(parent)
+        self.panel = None
+
     def setup(self):
         super().setup()
         panel = slicer.util.loadUI(self.resourcePath("UI/RadFind.ui"))
@@ -47,13 +53,24 @@ class RadFindWidget(ScriptedLoadableModuleWidget):
             chooseFolder=lambda: qt.QFileDialog.getExistingDirectory(window, "Export to"),
             chooseFile=lambda: qt.QFileDialog.getOpenFileName(window, "CA file", "", "PEM (*.pem *.crt)"),
             copyText=lambda text: qt.QApplication.clipboard().setText(text),
+            window=window,
         )
+        self.panel.setKeys(False)  # until the module is entered
 
     def enter(self):
-        self.panel.updateFromScene()
+        self.panel.enter()
+
+    def exit(self):
+        self.panel.setKeys(False)
 
     def cleanup(self):
-        self.panel.cleanup()
+        if self.panel is not None:
+            self.panel.cleanup()
+
+    def onReload(self):
+        for name in [name for name in sys.modules if name.partition(".")[0] == "RadFindLib"]:
+            del sys.modules[name]  # Slicer reloads the module file only
+        super().onReload()
 
 
 class RadFindTest(ScriptedLoadableModuleTest):

@@ -27,6 +27,7 @@ class Loopback:
         self.token = ""
         self.radfind = True
         self.engines = ["auto", "builtin"]
+        self.stock_models = ["segmentation_spleen"]
         self.answer: dict[str, Any] = {**RANKING, "engine": "builtin", "volume": VOLUME}
         self.images: dict[str, Any] = {}
         self.labelmap: bytes | None = None
@@ -91,7 +92,7 @@ class _Handler(BaseHTTPRequestHandler):
             types = {"radfind_segment": "segmentation", "radfind_rank": "others", "radfind_verify": "others"}
             models = {n: {"type": t, "config": {"engine": server.engines}} for n, t in types.items()}
             if not server.radfind:
-                models = {"segmentation_spleen": {"type": "segmentation", "config": {}}}
+                models = {name: {"type": "segmentation", "config": {}} for name in server.stock_models}
             self._json({"name": "RadFind", "version": "0.1", "models": models})
         elif path == "/datastore/":
             self._json({"objects": server.images})

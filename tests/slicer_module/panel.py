@@ -32,7 +32,8 @@ class CollapsibleButton(QtWidgets.QWidget):
 
     def paintEvent(self, event: Any) -> None:
         painter = QtGui.QPainter(self)
-        painter.fillRect(0, 0, self.width(), 24, QtGui.QColor("#dde3ea"))
+        painter.fillRect(0, 0, self.width(), 24, self.palette().button())
+        painter.setPen(self.palette().buttonText().color())
         arrow = "▸" if self.property("collapsed") else "▾"
         painter.drawText(6, 17, f"{arrow}  {self.property('text')}")
 
@@ -53,6 +54,7 @@ class NodeComboBox(QtWidgets.QComboBox):
         self._scene: Any = None
         self._slots: list[Any] = []
         self._nodes: list[Any] = []
+        self._attributes: dict[str, str] = {}
         self.currentIndexChanged.connect(lambda *_: [slot(self.currentNode()) for slot in self._slots])
 
     def setMRMLScene(self, scene: Any) -> None:
@@ -62,6 +64,9 @@ class NodeComboBox(QtWidgets.QComboBox):
     def connect(self, signal: str, slot: Any) -> None:  # type: ignore[override]
         assert signal == "currentNodeChanged(vtkMRMLNode*)"
         self._slots.append(slot)
+
+    def addAttribute(self, kind: str, name: str) -> None:
+        self._attributes[kind] = name
 
     def currentNode(self) -> Any:
         return self._nodes[self.currentIndex()] if 0 <= self.currentIndex() < len(self._nodes) else None
@@ -78,7 +83,9 @@ class NodeComboBox(QtWidgets.QComboBox):
         for kind in self.property("nodeTypes") or []:
             for number in range(self._scene.GetNumberOfNodesByClass(kind)):
                 node = self._scene.GetNthNodeByClass(number, kind)
-                if not node.GetHideFromEditors():
+                exact = self.property("showChildNodeTypes") or node.GetClassName() == kind
+                wanted = kind not in self._attributes or node.GetAttribute(self._attributes[kind]) is not None
+                if exact and wanted and not node.GetHideFromEditors():
                     self._nodes.append(node)
                     self.addItem(node.GetName())
         self.blockSignals(False)

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from loopback import Loopback
+from RadFindLib import Wire
 from RadFindLib.Address import parseAddress
 from RadFindLib.Cancellation import Cancellation
 from RadFindLib.Client import Client
@@ -180,33 +181,58 @@ def test_the_token_is_sent_and_wanted(loopback: Loopback) -> None:
     assert client(loopback, token=" secret\n").info(Cancellation()).radfind
 
 
-def test_test_connection_is_one_sentence(loopback: Loopback) -> None:
-    assert client(loopback).testConnection(Cancellation()) == (
-        f"RadFind 0.1 answers at {loopback.url} with engines builtin."
-    )
+def test_what_answers_is_one_sentence(loopback: Loopback) -> None:
+    def said() -> str:
+        return client(loopback).info(Cancellation()).sentence(loopback.url)
+
+    assert said() == f"RadFind 0.1 answers at {loopback.url} with engines builtin."
     loopback.radfind = False
-    assert "without RadFind" in client(loopback).testConnection(Cancellation())
+    assert "without RadFind" in said() and "segmentation_spleen" in said()
     nothing = Client(Transport(parseAddress("127.0.0.1:1")))
     with pytest.raises(ConnectionFailed, match="Nothing answers"):
-        nothing.testConnection(Cancellation())
+        nothing.info(Cancellation())
     plain = Client(Transport(parseAddress(loopback.url.replace("http:", "https:"))))
     with pytest.raises(ConnectionFailed, match="http://"):
-        plain.testConnection(Cancellation())
+        plain.info(Cancellation())
 
 
-def test_a_stock_server_segments_with_what_it_has(loopback: Loopback) -> None:
+def test_a_stock_server_outlines_with_the_models_it_has(loopback: Loopback) -> None:
     loopback.radfind = False
     labels = np.zeros((4, 5, 6), np.uint8)
     labels[1, 2, 3] = 1
-    loopback.labelmap = header(labels.dtype, Grid((4, 5, 6), np.eye(4))) + labels.tobytes()
-    answer = client(loopback).ask("segmentation_spleen", {}, volume(), Cancellation(), quiet)
+    grid = Grid((4, 5, 6), np.eye(4))
+    loopback.labelmap = header(labels.dtype, grid) + labels.tobytes()
+    scan = Snapshot(np.zeros((4, 5, 6), np.int16), grid)
+    shown = Wire.prompts(
+        [Wire.point((3, 2, 1), True), Wire.point((0, 4, 3), False), Wire.box((1, 4, 0), (5, 2, 3))]  # LPS = (i, j, k)
+    )
+    answer = client(loopback).ask("radfind_segment", {"prompts": shown}, scan, Cancellation(), quiet)
     np.testing.assert_array_equal(answer["labels"], labels)
     assert answer["label_names"] == {"spleen": 1}
+    assert loopback.params == [{"foreground": [[3, 2, 1]], "background": [[0, 4, 3]], "roi": [1, 5, 2, 4, 0, 3]}]
+    assert any(request.startswith("POST /infer/segmentation_spleen?") for request in loopback.requests)
     loopback.labelmap = loopback.labelmap[:-50]
     with pytest.raises(ServerError, match="half a file"):
-        client(loopback).ask("segmentation_spleen", {}, volume(), Cancellation(), quiet)
-    with pytest.raises(ServerError, match="radfind_rank"):
-        client(loopback).ask("radfind_rank", {}, volume(), Cancellation(), quiet)
+        client(loopback).ask("radfind_segment", {"engine": "segmentation_spleen"}, scan, Cancellation(), quiet)
+    with pytest.raises(ServerError, match="not a RadFind server"):
+        client(loopback).ask("radfind_rank", {}, scan, Cancellation(), quiet)
+    with pytest.raises(ServerError, match="no scribbles"):
+        painted = {"prompts": Wire.prompts([Wire.scribble([(0, 0, 0)], True)])}
+        client(loopback).ask("radfind_segment", painted, scan, Cancellation(), quiet)
+    loopback.stock_models.append("segmentation_liver")
+    with pytest.raises(ServerError, match="Choose one of this server's models"):
+        client(loopback).ask("radfind_segment", {"engine": "auto"}, scan, Cancellation(), quiet)
+
+
+def test_two_questions_at_once_send_a_volume_once(loopback: Loopback) -> None:
+    asking, sent, jobs = client(loopback), volume((60, 256, 256)), Jobs()
+
+    def work(cancellation: Cancellation, progress: Any) -> Any:
+        return asking.ask("radfind_rank", {"text": "x"}, sent, cancellation, progress)
+
+    for job in [jobs.start("test", work, lambda job: None) for _ in range(3)]:
+        assert wait(jobs, job).state == DONE
+    assert len(loopback.sessions) == 1 and len(loopback.params) == 3
 
 
 @pytest.mark.parametrize("stage", ["upload", "work", "silence"])

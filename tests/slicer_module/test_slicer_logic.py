@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -15,50 +13,15 @@ slicer = pytest.importorskip("slicer", reason="slicer-core is not installed")
 
 import SimpleITK as sitk  # noqa: E402
 import vtk  # noqa: E402
-from loopback import Loopback  # noqa: E402
 from RadFindLib import Wire  # noqa: E402
 from RadFindLib.Bookmarks import readBookmarks  # noqa: E402
 from RadFindLib.Geometry import Mask, cropped, flipXY  # noqa: E402
 from RadFindLib.Labelmaps import maskOf, orientedImage  # noqa: E402
 from RadFindLib.Parameter import Parameter  # noqa: E402
 from RadFindLib.Segments import PROMPT_TAG  # noqa: E402
-from RadFindLib.Volumes import gridOf, vtkMatrix  # noqa: E402
+from RadFindLib.Volumes import gridOf  # noqa: E402
 from scene import Scene, oblique  # noqa: E402
-from workbench import RANKED, SHAPE, VERDICTS, Bench, blob  # noqa: E402
-
-
-def in_scene(segmentation: Any, name: str, volume: Any) -> np.ndarray:
-    ids = vtk.vtkStringArray()
-    segmentation.GetSegmentation().GetSegmentIDs(ids)
-    for n in range(ids.GetNumberOfValues()):
-        if segmentation.GetSegmentation().GetSegment(ids.GetValue(n)).GetName() == name:
-            # an independent way: Slicer's own export to the volume's geometry
-            label = volume.GetScene().AddNewNodeByClass("vtkMRMLLabelMapVolumeNode")
-            chosen = vtk.vtkStringArray()
-            chosen.InsertNextValue(ids.GetValue(n))
-            slicer.vtkSlicerSegmentationsModuleLogic.ExportSegmentsToLabelmapNode(segmentation, chosen, label, volume)
-            from slicer import util
-
-            array = util.arrayFromVolume(label) > 0
-            volume.GetScene().RemoveNode(label)
-            return array
-    raise AssertionError(f"no segment {name}")
-
-
-def draw(bench: Bench, segmentation: Any, volume: Any, mask: np.ndarray, name: str) -> str:
-    """A segment drawn by hand, on the layer that is there."""
-    inner = segmentation.GetSegmentation()
-    identifier = inner.AddEmptySegment("", name)
-    image = orientedImage(cropped(mask), flipXY(gridOf(volume).toLPS))
-    slicer.vtkSlicerSegmentationsModuleLogic.SetBinaryLabelmapToSegment(image, segmentation, identifier)
-    return str(identifier)
-
-
-@pytest.fixture
-def bench(loopback: Loopback) -> Iterator[Bench]:
-    made = Bench(loopback)
-    yield made
-    made.logic.cleanup()
+from workbench import RANKED, SHAPE, Bench, blob, draw, in_scene, under  # noqa: E402
 
 
 def test_a_segment_lands_named_coloured_coded_and_tagged(bench: Bench) -> None:
@@ -157,14 +120,6 @@ def test_a_prompt_belongs_to_one_segment_and_undo_brings_its_old_voxels_back(ben
     np.testing.assert_array_equal(in_scene(node, "my nodule", volume), blob(3))
 
 
-def under(bench: Bench, node: Any, seed: int) -> Any:
-    transform = bench.mrml.scene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
-    matrix = oblique(seed, spacing=False)
-    transform.SetMatrixTransformToParent(vtkMatrix(matrix))
-    node.SetAndObserveTransformNodeID(transform.GetID())
-    return transform
-
-
 def test_a_volume_under_a_transform(bench: Bench) -> None:
     volume, mask = bench.volume(oblique(8)), blob(5)
     transform = under(bench, volume, 9)
@@ -244,145 +199,6 @@ def test_another_grid_on_the_server_is_placed_by_position_and_said(bench: Bench)
         in_scene(bench.logic.parameter.reference("Segmentation"), "nodule 1", volume), expected
     )
     assert "another grid" in bench.said[0]
-
-
-@pytest.mark.parametrize("seed", range(12))
-def test_bookmarks_are_locked_points_and_a_jump_shows_the_slice(bench: Bench, seed: int) -> None:
-    volume = bench.volume(oblique(seed))
-    if seed % 2:
-        under(bench, volume, seed + 1)
-    bench.answers(gridOf(volume).toLPS, slices=RANKED)
-    bench.server.answer["volume"]["shape_kji"] = list(SHAPE)
-    bench.wait(bench.logic.rank(volume, "右肺结节\nline 2"))
-    assert not bench.errors
-    node = bench.logic.parameter.reference("Bookmarks")
-    assert node.GetName() == "右肺结节" and node.GetLocked() and node.GetFixedNumberOfControlPoints()
-    assert node.GetNthControlPointLabel(0) == "#1 k=3 0.91"
-    rows = readBookmarks(node)
-    assert [row["index"] for row in rows] == [3, 7] and rows[0]["words"] == ["结节"]
-    bench.logic.jump(node, 0)
-    world = np.zeros(3)
-    node.GetNthControlPointPositionWorld(0, world)
-    toWorld = vtk.vtkMatrix4x4()
-    slicer.vtkMRMLTransformNode.GetMatrixTransformBetweenNodes(volume.GetParentTransformNode(), None, toWorld)
-    local = gridOf(volume).positions((3, 5, 6))
-    expected = np.array(toWorld.MultiplyPoint([*flipXY(local), 1.0]))[:3]
-    np.testing.assert_allclose(world, expected, atol=1e-6)
-    normals = []
-    for view in bench.mrml.views.values():
-        matrix = view.GetSliceToRAS()
-        normal = np.array([matrix.GetElement(row, 2) for row in range(3)])
-        origin = np.array([matrix.GetElement(row, 3) for row in range(3)])
-        assert abs((world - origin) @ normal) < 1e-3  # every view shows the point
-        normals.append(normal)
-    axis = np.array(toWorld.MultiplyPoint([*flipXY(gridOf(volume).toLPS)[:3, 2], 0.0]))[:3]
-    axis /= np.linalg.norm(axis)
-    assert max(abs(normal @ axis) for normal in normals) > 1 - 1e-6  # one view lies in the scan's slices
-
-
-def test_verdicts_become_a_table_with_sizes_and_jumps(bench: Bench) -> None:
-    volume, seen = bench.volume(), []
-    bench.logic.verified.connect(lambda rows, node: seen.extend(rows))
-    bench.answers(gridOf(volume).toLPS, verdicts=VERDICTS)
-    bench.wait(bench.logic.verify(volume, "12 mm nodule. No effusion."))
-    assert [row.answer for row in seen] == ["yes", "maybe"]
-    assert (seen[0].reported, seen[0].measured) == ("12 mm", "11.4 x 9 mm")
-    bench.logic.jumpToVerdict(seen[0], volume)
-    red = bench.mrml.views["Red"].GetSliceToRAS()
-    assert red.GetElement(2, 3) == pytest.approx(gridOf(volume).positions((2, 3, 4))[2])
-    bench.logic.jumpToVerdict(seen[1], volume)
-    assert "nothing to show" in bench.errors[-1]
-    table = bench.logic.parameter.reference("Verdicts")
-    assert table.GetTable().GetNumberOfRows() == 2 and table.GetTable().GetValue(0, 1).ToString() == "yes"
-
-
-def test_measures_of_a_known_ball(bench: Bench) -> None:
-    k, j, i = np.mgrid[:31, :41, :51]
-    steps = (1.0, 0.7, 0.6)
-    ball = ((k - 15) * steps[0]) ** 2 + ((j - 20) * steps[1]) ** 2 + ((i - 25) * steps[2]) ** 2 <= 10.0**2
-    toLPS = oblique(1)
-    toLPS[:3, :3] = toLPS[:3, :3] / np.linalg.norm(toLPS[:3, :3], axis=0) * steps[::-1]
-    voxels = np.where(ball, 40, -800).astype(np.int16)
-    voxels[15, 20, 25] = 50
-    volume = bench.mrml.volume(voxels, toLPS)
-    bench.answers(toLPS, ball)
-    bench.wait(bench.logic.segment(volume, "ball"))
-    node, tables = bench.logic.parameter.reference("Segmentation"), []
-    bench.logic.measured.connect(lambda table, node: tables.append(table))
-    bench.wait(bench.logic.measure(node, [node.GetSegmentation().GetNthSegmentID(0)], volume))
-    name, ml, axial, space, mean, sd = tables[0].rows[0]
-    assert name == "nodule 1"
-    assert float(ml) == pytest.approx(4 / 3 * np.pi, rel=0.02)  # closed form, mL
-    assert float(axial) == pytest.approx(20.0, abs=0.6) and float(space) == pytest.approx(20.0, abs=0.7)
-    assert float(mean) == pytest.approx(40.0, abs=0.1) and float(sd) == pytest.approx(0.2, abs=0.2)
-    assert tables[0].text().startswith("Segment\tVolume (mL)")
-
-
-@pytest.mark.parametrize(("form", "space"), [("STL", "LPS"), ("STL", "RAS"), ("OBJ", "LPS"), ("OBJ", "RAS")])
-def test_surfaces_lie_in_the_space_they_are_labelled_with(bench: Bench, tmp_path: Path, form: str, space: str) -> None:
-    volume, mask = bench.volume(oblique(2)), np.zeros(SHAPE, bool)
-    mask[4:9, 5:10, 6:12] = True
-    bench.answers(gridOf(volume).toLPS, mask)
-    bench.wait(bench.logic.segment(volume, "x"))
-    node = bench.logic.parameter.reference("Segmentation")
-    ids = [node.GetSegmentation().GetNthSegmentID(0)]
-    (file,) = bench.wait(bench.logic.export(node, ids, str(tmp_path), form, space)).result
-    assert file.name == f"nodule_1-{space}.{form.lower()}"
-    reader = vtk.vtkSTLReader() if form == "STL" else vtk.vtkOBJReader()
-    reader.SetFileName(str(file))
-    reader.Update()
-    bounds = np.array(reader.GetOutput().GetBounds()).reshape(3, 2)
-    lps = gridOf(volume).positions(np.argwhere(mask))
-    centre = (lps.min(axis=0) + lps.max(axis=0)) / 2
-    np.testing.assert_allclose(bounds.mean(axis=1), centre if space == "LPS" else flipXY(centre), atol=1.0)
-    (again,) = bench.wait(bench.logic.export(node, ids, str(tmp_path), form, space)).result
-    assert again != file and file.exists()  # nothing is written over
-    assert len(bench.said) == 2
-
-
-def test_labelmap_exports_read_back_to_the_voxel(bench: Bench, tmp_path: Path) -> None:
-    volume, masks = bench.volume(oblique(3)), (blob(1), blob(1) | blob(2))  # they overlap
-    bench.answers(gridOf(volume).toLPS, *masks)
-    bench.wait(bench.logic.segment(volume, "x"))
-    node = bench.logic.parameter.reference("Segmentation")
-    ids = [node.GetSegmentation().GetNthSegmentID(n) for n in range(2)]
-    files = bench.wait(bench.logic.export(node, ids, str(tmp_path), "NIfTI", "RAS", volume)).result
-    for file, mask in zip(files, masks, strict=True):
-        image = sitk.ReadImage(str(file))
-        for index in np.argwhere(sitk.GetArrayFromImage(image) > 0)[::17]:
-            here = gridOf(volume).indices(image.TransformIndexToPhysicalPoint(index[::-1].tolist()))
-            assert mask[tuple(np.rint(here).astype(int))]
-        assert (sitk.GetArrayFromImage(image) > 0).sum() == mask.sum()
-    (file,) = bench.wait(bench.logic.export(node, ids[1:], str(tmp_path), "seg.nrrd", "LPS")).result
-    back = slicer.vtkMRMLSegmentationNode()
-    bench.mrml.scene.AddNode(back)
-    storage = slicer.vtkMRMLSegmentationStorageNode()
-    storage.SetFileName(str(file))
-    assert storage.ReadData(back) and back.GetSegmentation().GetNumberOfSegments() == 1
-    np.testing.assert_array_equal(in_scene(back, "nodule 2", volume), masks[1])
-    assert bench.wait(bench.logic.export(node, [], str(tmp_path), "STL", "LPS")).state == "failed"
-    assert "Choose" in bench.errors[-1]
-
-
-def test_an_export_can_be_stopped_between_two_segments(bench: Bench, tmp_path: Path) -> None:
-    volume = bench.volume(oblique(3))
-    bench.answers(gridOf(volume).toLPS, blob(1), blob(2))
-    bench.wait(bench.logic.segment(volume, "x"))
-    node = bench.logic.parameter.reference("Segmentation")
-    ids = [node.GetSegmentation().GetNthSegmentID(n) for n in range(2)]
-    job = bench.logic.export(node, ids, str(tmp_path), "STL", "LPS")
-    bench.logic.poll()
-    assert job.message == "writing nodule 1"
-    bench.logic.poll()
-    assert (job.fraction, job.message) == (0.5, "writing nodule 2")
-    bench.logic.jobs.cancel(job)
-    bench.logic.poll()
-    assert [file.name for file in tmp_path.iterdir()] == ["nodule_1-LPS.stl"]  # whole files only, no staging left
-    job = bench.logic.export(node, ids, str(tmp_path), "STL", "LPS")
-    bench.logic.poll()
-    node.GetSegmentation().RemoveSegment(ids[1])
-    bench.wait(job)
-    assert job.state == "failed" and "1 of 2 were written" in bench.errors[-1]
 
 
 @pytest.mark.parametrize("seed", [4, 5])
@@ -487,6 +303,14 @@ def test_nodes_that_vanish_or_change_during_a_job(bench: Bench, which: str) -> N
     bench.wait(job)
     assert "nothing was added" in bench.errors[0]
     assert segmentation.GetSegmentation().GetNumberOfSegments() == 0
+
+
+def test_a_fault_of_ours_is_said_and_ends_the_job(bench: Bench) -> None:
+    volume = bench.volume()
+    bench.answers(gridOf(volume).toLPS, blob(1))
+    bench.logic.history.apply = None  # type: ignore[assignment, method-assign]
+    job = bench.wait(bench.logic.segment(volume, "x"))
+    assert "unexpected TypeError" in bench.errors[-1] and job not in bench.logic.jobs.running
 
 
 def test_two_jobs_at_once_and_a_lost_server(bench: Bench) -> None:

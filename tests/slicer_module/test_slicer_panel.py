@@ -2,77 +2,25 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
-pytest.importorskip("slicer", reason="slicer-core is not installed")
+slicer = pytest.importorskip("slicer", reason="slicer-core is not installed")
 pytest.importorskip(
     "PySide6.QtWidgets", reason="PySide6, or a system library it needs, is missing", exc_type=ImportError
 )
 
-import panel
-from loopback import Loopback
-from PySide6 import QtCore, QtGui, QtTest, QtWidgets
-from RadFindLib.Parameter import Parameter
-from RadFindLib.Volumes import gridOf
-from RadFindLib.Widget import Widget
-from workbench import RANKED, SHAPE, VERDICTS, Bench, blob
-
-
-class Panel(Bench):
-    def __init__(self, server: Loopback, folder: Path) -> None:
-        super().__init__(server)
-        self.folder, self.copied = folder, []
-        self.node = self.volume()
-        self.answers(gridOf(self.node).toLPS, blob(1))
-        self.parent, self.ui = panel.load()
-        self.widget = Widget(
-            self.parent,
-            self.ui,
-            self.logic,
-            chooseFolder=lambda: str(folder),
-            chooseFile=lambda: "/ca.pem",
-            copyText=self.copied.append,
-        )
-        self.parent.show()
-        self.ui.volumeSelector.setCurrentNode(self.node)
-
-    def click(self, name: str) -> None:
-        QtTest.QTest.mouseClick(getattr(self.ui, name), QtCore.Qt.LeftButton)
-
-    def until(self, true: Callable[[], Any], seconds: float = 20.0) -> None:
-        deadline = time.monotonic() + seconds
-        while not true():
-            assert time.monotonic() < deadline, (self.ui.messageLabel.text(), self.errors)
-            panel.turn()
-
-    def idle(self) -> None:
-        self.until(lambda: not self.logic.jobs.running)
-
-    def key(self, target: Any, key: Any, modifier: Any = QtCore.Qt.NoModifier) -> None:
-        target.activateWindow()
-        target.setFocus()
-        QtTest.QTest.keyClick(target, key, modifier)
-
-    def ranked(self, text: str = "右肺结节") -> None:
-        self.answers(gridOf(self.node).toLPS, slices=RANKED)
-        self.server.answer["volume"]["shape_kji"] = list(SHAPE)
-        self.ui.textEdit.setPlainText(text)
-        self.click("rankButton")
-        self.until(lambda: self.ui.bookmarkList.count() == 2)
-
-
-@pytest.fixture
-def shown(loopback: Loopback, tmp_path: Path) -> Iterator[Panel]:
-    made = Panel(loopback, tmp_path)
-    yield made
-    made.widget.cleanup()
-    made.parent.deleteLater()
+import panel  # noqa: E402
+from loopback import Loopback  # noqa: E402
+from panel_bench import Panel  # noqa: E402
+from PySide6 import QtCore, QtWidgets  # noqa: E402
+from RadFindLib.Labelmaps import maskOf  # noqa: E402
+from RadFindLib.Nrrd import header  # noqa: E402
+from RadFindLib.Parameter import Parameter  # noqa: E402
+from RadFindLib.Volumes import gridOf  # noqa: E402
+from workbench import SHAPE, blob  # noqa: E402
 
 
 def test_segment_undo_redo_accept(shown: Panel) -> None:
@@ -83,7 +31,7 @@ def test_segment_undo_redo_accept(shown: Panel) -> None:
     segmentation = shown.ui.segmentationSelector.currentNode()
     assert segmentation.GetSegmentation().GetNumberOfSegments() == 1
     assert shown.ui.segmentList.count() == 1 and "Outlined: nodule 1" in shown.ui.messageLabel.text()
-    assert not shown.ui.progressBar.isVisible() and not shown.ui.cancelButton.isEnabled()
+    assert not shown.ui.progressBar.isVisible() and not shown.ui.cancelButton.isVisible()
     shown.click("undoButton")
     assert segmentation.GetSegmentation().GetNumberOfSegments() == 0 and shown.ui.segmentList.count() == 0
     shown.click("redoButton")
@@ -111,15 +59,15 @@ def test_rank_fills_the_list_with_pictures_and_jumps(shown: Panel) -> None:
     assert "slice 3" in first.text() and "0.91" in first.text() and "结节" in first.text()
     shown.until(lambda: not shown.ui.bookmarkList.item(1).icon().isNull() and not first.icon().isNull())
 
-    def depth() -> float:
-        return shown.mrml.views["Red"].GetSliceToRAS().GetElement(2, 3)
-
     shown.until(lambda: shown.ui.bookmarkList.currentRow() == 0)
-    assert depth() == pytest.approx(3 * 2.0)
+    assert shown.depth() == pytest.approx(3 * 2.0)
     shown.click("nextButton")
-    assert shown.ui.bookmarkList.currentRow() == 1 and depth() == pytest.approx(7 * 2.0)
+    assert shown.ui.bookmarkList.currentRow() == 1 and shown.depth() == pytest.approx(7 * 2.0)
     shown.click("previousButton")
-    assert depth() == pytest.approx(3 * 2.0)
+    assert shown.depth() == pytest.approx(3 * 2.0)
+    shown.mrml.views["Red"].SetSliceOffset(11.0)  # the user scrolls away and clicks the same line again
+    shown.click_row(shown.ui.bookmarkList, 0)
+    assert shown.depth() == pytest.approx(3 * 2.0)
 
 
 def test_keys_ask_and_walk_but_letters_stay_letters_in_the_text(shown: Panel) -> None:
@@ -139,16 +87,20 @@ def test_keys_ask_and_walk_but_letters_stay_letters_in_the_text(shown: Panel) ->
 
 
 def test_check_report_fills_the_table_and_a_click_jumps(shown: Panel) -> None:
-    shown.answers(gridOf(shown.node).toLPS, verdicts=VERDICTS)
-    shown.server.answer["volume"]["shape_kji"] = list(SHAPE)
-    shown.ui.textEdit.setPlainText("12 mm nodule. No effusion.")
-    shown.click("verifyButton")
-    shown.until(lambda: shown.ui.verdictTable.rowCount() == 2)
+    shown.checked()
     cells = [shown.ui.verdictTable.item(0, column).text() for column in range(5)]
     assert cells == ["12 mm nodule.", "yes", "a nodule, 11 mm", "12 mm", "11.4 x 9 mm"]
-    shown.ui.verdictTable.selectRow(0)
-    assert shown.mrml.views["Red"].GetSliceToRAS().GetElement(2, 3) == pytest.approx(2 * 2.0)
-    assert "1 yes, 0 no, 1 maybe" in shown.ui.messageLabel.text()
+    assert "1 yes, 0 no, 1 maybe" in shown.ui.messageLabel.text() and not shown.ui.jumpButton.isEnabled()
+    shown.click_row(shown.ui.verdictTable, 0)
+    assert shown.depth() == pytest.approx(2 * 2.0)
+    for told in ("12 mm nodule.", "yes (confidence 0.80): a nodule, 11 mm", "reported 12 mm, measured 11.4 x 9 mm"):
+        assert told in shown.ui.verdictLabel.text()
+    shown.mrml.views["Red"].SetSliceOffset(11.0)
+    shown.click("jumpButton")
+    assert shown.depth() == pytest.approx(2 * 2.0)
+    shown.ui.verdictTable.selectRow(1)  # nothing was found for it, so there is nowhere to go
+    assert not shown.ui.jumpButton.isEnabled() and "not covered" in shown.ui.verdictLabel.text()
+    assert not shown.errors
 
 
 def test_find_everything_and_engine_choice(shown: Panel) -> None:
@@ -164,6 +116,34 @@ def test_find_everything_and_engine_choice(shown: Panel) -> None:
     assert shown.logic.parameter.get("Engine") == "yoloe"
 
 
+def test_the_first_answer_tells_which_engines_there_are(shown: Panel) -> None:
+    shown.server.engines = ["auto", "builtin", "yoloe"]
+    shown.segmented()
+    assert [shown.ui.engineBox.itemText(n) for n in range(shown.ui.engineBox.count())] == ["auto", "builtin", "yoloe"]
+
+
+def test_a_stock_server_is_asked_with_its_own_model(shown: Panel) -> None:
+    grid = gridOf(shown.node)
+    labels = blob(3).astype(np.uint8)
+    shown.server.radfind, shown.server.stock_models = False, ["segmentation_spleen", "segmentation_liver"]
+    shown.server.labelmap = header(labels.dtype, grid) + labels.tobytes()
+    shown.click("testButton")
+    shown.until(lambda: shown.ui.engineBox.count() == 2)
+    assert "without RadFind" in shown.ui.messageLabel.text()
+    shown.ui.engineBox.setCurrentText("segmentation_liver")
+    shown.ui.textEdit.setPlainText("liver")
+    shown.click("segmentButton")
+    shown.idle()
+    assert not shown.errors and "does not read the text" in shown.ui.messageLabel.text()
+    assert any(request.startswith("POST /infer/segmentation_liver?") for request in shown.server.requests)
+    node = shown.ui.segmentationSelector.currentNode()
+    identifier = node.GetSegmentation().GetNthSegmentID(0)
+    np.testing.assert_array_equal(maskOf(node, identifier, shown.node).full(SHAPE), labels > 0)
+    shown.click("rankButton")
+    shown.idle()
+    assert "not a RadFind server" in shown.ui.messageLabel.text()
+
+
 def test_cancel_stops_and_says_so(shown: Panel) -> None:
     shown.server.work_seconds = 20.0
     shown.ui.textEdit.setPlainText("nodule")
@@ -171,64 +151,6 @@ def test_cancel_stops_and_says_so(shown: Panel) -> None:
     shown.until(lambda: (shown.ui.progressBar.isVisible() and shown.ui.progressBar.value() > 0) or None)
     shown.click("cancelButton")
     assert not shown.logic.jobs.running and shown.ui.messageLabel.text() == "Cancelled."
-
-
-def test_prompts_go_into_the_target_segment_and_ask_at_each_change(shown: Panel) -> None:
-    scene = shown.mrml.scene
-    shown.ui.textEdit.setPlainText("nodule")
-    shown.click("segmentButton")
-    shown.idle()
-    segmentation = shown.ui.segmentationSelector.currentNode()
-    shown.ui.targetBox.setCurrentIndex(1)
-    points = scene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", "on it")
-    shown.ui.positiveSelector.setCurrentNode(points)
-    shown.click("promptButton")
-    assert "Place a point" in shown.ui.messageLabel.text()
-    points.AddControlPointWorld(-3.0, -4.0, 6.0)
-    shown.answers(gridOf(shown.node).toLPS, blob(4))
-    shown.click("promptButton")
-    shown.idle()
-    assert segmentation.GetSegmentation().GetNumberOfSegments() == 1
-    (sent,) = shown.server.params[-1]["prompts"]["prompts"]
-    assert sent == {"type": "point", "space": "lps", "position": [3.0, 4.0, 6.0], "positive": True}
-    shown.ui.atOnceBox.setChecked(True)
-    before = len(shown.server.params)
-    points.AddControlPointWorld(-4.0, -4.0, 6.0)
-    shown.until(lambda: len(shown.server.params) == before + 1)
-    shown.idle()
-    points.AddControlPointWorld(500.0, 0.0, 0.0)
-    shown.until(lambda: "outside" in shown.ui.messageLabel.text())
-
-
-def test_boxes_and_an_example_are_chosen_in_the_panel(shown: Panel) -> None:
-    scene, parameter = shown.mrml.scene, shown.logic.parameter
-    shown.ui.textEdit.setPlainText("nodule")
-    shown.click("segmentButton")
-    shown.idle()
-    rois = []
-    for centre in ((-4.0, -4.0, 6.0), (-6.0, -6.0, 8.0)):
-        roi = scene.AddNewNodeByClass("vtkMRMLMarkupsROINode", "box")
-        roi.SetCenter(centre)
-        roi.SetSize(4.0, 4.0, 4.0)
-        rois.append(roi)
-        shown.ui.boxSelector.setCheckState(roi, QtCore.Qt.Checked)
-    assert parameter.references("Boxes") == rois
-    shown.ui.targetBox.setCurrentIndex(1)
-    shown.click("promptButton")
-    shown.idle()
-    assert [one["type"] for one in shown.server.params[-1]["prompts"]["prompts"]] == ["box", "box"]
-    shown.ui.boxSelector.setCheckState(rois[0], QtCore.Qt.Unchecked)
-    shown.widget.updateFromScene()
-    assert parameter.references("Boxes") == rois[1:] and shown.ui.boxSelector.checkedNodes() == (rois[1],)
-    other = shown.volume(np.diag([0.8, 0.9, 2.1, 1.0]), name="annotated")
-    shown.click("exampleButton")
-    assert "Choose the example" in shown.ui.messageLabel.text()
-    shown.ui.exampleVolumeSelector.setCurrentNode(other)
-    shown.ui.exampleSelector.setCurrentNode(parameter.reference("Segmentation"))
-    shown.ui.exampleBox.setCurrentIndex(1)
-    shown.click("exampleButton")
-    shown.idle()
-    assert [one["type"] for one in shown.server.params[-1]["prompts"]["prompts"]] == ["example"], shown.errors
 
 
 def test_measure_copy_export(shown: Panel) -> None:
@@ -252,6 +174,53 @@ def test_measure_copy_export(shown: Panel) -> None:
     assert "Choose the segments" in shown.ui.messageLabel.text()
 
 
+def test_a_segmentation_made_in_the_selector_can_be_seen(shown: Panel) -> None:
+    bare = slicer.vtkMRMLSegmentationNode()
+    shown.mrml.scene.AddNode(bare)
+    shown.ui.segmentationSelector.setCurrentNode(bare)
+    assert bare.GetDisplayNode() is None
+    assert shown.segmented() is bare
+    assert bare.GetDisplayNode().GetVisibility()
+    assert bare.GetNodeReference(bare.GetReferenceImageGeometryReferenceRole()) is shown.node
+
+
+def test_keys_walk_while_a_view_has_the_focus_and_only_while_the_module_is_shown(loopback: Loopback) -> None:
+    window = QtWidgets.QWidget()
+    view = QtWidgets.QPushButton("a slice view", window)
+    shown = Panel(loopback, Path(), window)
+    try:
+        shown.parent.setParent(window)
+        window.show()
+        shown.ranked()
+        for on, row in ((True, 1), (False, 1)):
+            shown.widget.setKeys(on)
+            shown.key(view, QtCore.Qt.Key_N)
+            assert shown.ui.bookmarkList.currentRow() == row
+    finally:
+        shown.widget.cleanup()
+        window.deleteLater()
+
+
+def test_the_module_opens_on_the_volume_that_is_shown(shown: Panel) -> None:
+    shown.logic.parameter.setReference("Volume", None)
+    shown.widget.enter()
+    assert shown.ui.volumeSelector.currentNode() is None  # no view shows one
+    shown.mrml.application.GetSelectionNode().SetActiveVolumeID(shown.node.GetID())
+    shown.widget.enter()
+    assert shown.ui.volumeSelector.currentNode() is shown.node
+
+
+def test_consent_can_be_taken_back(shown: Panel) -> None:
+    assert not shown.ui.consentBox.isChecked()
+    shown.segmented()
+    assert len(shown.asked) == 1 and shown.ui.consentBox.isChecked()
+    shown.ui.consentBox.setChecked(False)
+    shown.agree = False
+    shown.click("segmentButton")
+    assert len(shown.asked) == 2 and "did not agree" in shown.ui.messageLabel.text()
+    assert not shown.ui.consentBox.isChecked()
+
+
 def test_evidence_toggle_settings_and_faults(shown: Panel) -> None:
     shown.ui.evidenceBox.setChecked(True)
     assert shown.logic.parameter.flag("ShowEvidence")
@@ -260,7 +229,7 @@ def test_evidence_toggle_settings_and_faults(shown: Panel) -> None:
     shown.ui.caEdit.setText("")
     shown.ui.tokenEdit.setText("secret")
     shown.ui.tokenEdit.editingFinished.emit()
-    assert shown.settings.token(shown.server.url) == "secret" or shown.settings.caFile == ""
+    assert shown.settings.token(shown.server.url) == "secret" and shown.settings.caFile == ""
     shown.ui.serverEdit.setText("not an address!")
     shown.ui.serverEdit.editingFinished.emit()
     assert "not an address" in shown.ui.messageLabel.text()
@@ -272,16 +241,29 @@ def test_evidence_toggle_settings_and_faults(shown: Panel) -> None:
 
 
 def test_the_panel_shows_a_scene_that_was_closed_or_opened(shown: Panel, tmp_path: Path) -> None:
+    shown.ui.textEdit.setPlainText("nodule")
+    shown.click("segmentButton")
+    shown.idle()
+    shown.click("measureButton")
+    shown.until(lambda: shown.ui.measureTable.rowCount() == 1)
+    measured = [shown.ui.measureTable.item(0, column).text() for column in range(6)]
+    shown.checked()
     shown.ranked("nodule")
     file = tmp_path / "scene.mrb"
     assert shown.mrml.scene.WriteToMRB(str(file))
     shown.mrml.scene.Clear(False)
-    assert shown.ui.bookmarkList.count() == 0 and shown.ui.textEdit.toPlainText() == ""
+    ui = shown.ui
+    assert ui.bookmarkList.count() == 0 and ui.textEdit.toPlainText() == ""
+    # nothing of the last patient stays to be read
+    assert ui.verdictTable.rowCount() == 0 and ui.measureTable.rowCount() == 0 and ui.verdictLabel.text() == ""
     assert shown.mrml.scene.ReadFromMRB(str(file), True)
-    shown.widget.updateFromScene()
-    assert shown.ui.textEdit.toPlainText() == "nodule" and shown.ui.bookmarkList.count() == 2
+    assert ui.textEdit.toPlainText() == "nodule" and ui.bookmarkList.count() == 2
     assert Parameter(shown.mrml.scene).reference("Volume").GetName() == "scan"
-    assert isinstance(shown.ui.bookmarkList, QtWidgets.QListWidget) and QtGui and np.size(SHAPE) == 3
+    assert [ui.measureTable.item(0, column).text() for column in range(6)] == measured
+    assert ui.verdictTable.rowCount() == 2 and ui.verdictTable.item(0, 1).text() == "yes"
+    ui.resultTabs.setCurrentIndex(1)
+    shown.click_row(ui.verdictTable, 0)
+    assert shown.depth() == pytest.approx(2 * 2.0)
 
 
 def test_a_reload_leaves_no_timer_job_or_observer(shown: Panel) -> None:

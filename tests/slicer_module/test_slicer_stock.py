@@ -63,8 +63,8 @@ def test_a_volume_is_sent_segmented_and_ranked_without_jobs(stock: str) -> None:
     volume = Snapshot(np.ascontiguousarray(phantom.volume.array), grid)
     client, text = Client(Transport(parseAddress(stock))), "右肺上叶实性结节"
     info = client.info(Cancellation())
-    assert not info.radfind and "radfind_segment" in info.segmentationModels
-    assert "without progress" in client.testConnection(Cancellation())
+    assert not info.radfind and "radfind_segment" in info.models
+    assert "without progress" in info.sentence(client.url)
     wire = client.ask("radfind_segment", {"text": text}, volume, Cancellation(), lambda f, m: None)
     (segment,) = answerOf(wire, grid, text).segments
     truth = phantom.truth[phantom.lesions[0].name]

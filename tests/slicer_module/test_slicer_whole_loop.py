@@ -24,6 +24,7 @@ from RadFindLib.Labelmaps import maskOf, orientedImage  # noqa: E402
 from RadFindLib.Logic import Logic  # noqa: E402
 from RadFindLib.Parameter import Parameter  # noqa: E402
 from RadFindLib.Settings import Settings  # noqa: E402
+from RadFindLib.Tables import Table  # noqa: E402
 from RadFindLib.Volumes import gridOf, voxelsOf  # noqa: E402
 from scene import Scene  # noqa: E402
 from workbench import Store  # noqa: E402
@@ -141,7 +142,7 @@ def test_ask_jump_see_segment_measure_undo_save_reload(server: tuple[str, Path],
 
     # measured
     tables: list[Any] = []
-    logic.measured.connect(lambda table, node: tables.append(table))
+    logic.measured.connect(lambda node: tables.append(Table.fromNode(node)))
     finished(logic, logic.measure(segmentation, [found], volume))
     values = [float(cell) for cell in tables[0].rows[0][1:]]
     assert values[0] == pytest.approx(mask.sum() * grid.voxelMl, rel=1e-3)

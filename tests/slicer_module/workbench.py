@@ -6,12 +6,16 @@ import time
 from typing import Any
 
 import numpy as np
+import slicer
+import vtk
 from loopback import Loopback
 from RadFindLib import Wire
-from RadFindLib.Geometry import Mask
+from RadFindLib.Geometry import Mask, cropped, flipXY
+from RadFindLib.Labelmaps import orientedImage
 from RadFindLib.Logic import Logic
 from RadFindLib.Settings import Settings
-from scene import Scene
+from RadFindLib.Volumes import gridOf, vtkMatrix
+from scene import Scene, oblique
 
 SHAPE = (12, 14, 16)
 TERMINOLOGY = (
@@ -120,3 +124,38 @@ VERDICTS = [
     {"statement": {"start": 4, "stop": 9, "text": "No effusion."}, "answer": "maybe", "confidence": 0.5,
      "reason": "not covered", "code": "x", "engine": "builtin", "finding": None, "evidence": []},
 ]  # fmt: skip
+
+
+def in_scene(segmentation: Any, name: str, volume: Any) -> np.ndarray:
+    ids = vtk.vtkStringArray()
+    segmentation.GetSegmentation().GetSegmentIDs(ids)
+    for n in range(ids.GetNumberOfValues()):
+        if segmentation.GetSegmentation().GetSegment(ids.GetValue(n)).GetName() == name:
+            # an independent way: Slicer's own export to the volume's geometry
+            label = volume.GetScene().AddNewNodeByClass("vtkMRMLLabelMapVolumeNode")
+            chosen = vtk.vtkStringArray()
+            chosen.InsertNextValue(ids.GetValue(n))
+            slicer.vtkSlicerSegmentationsModuleLogic.ExportSegmentsToLabelmapNode(segmentation, chosen, label, volume)
+            from slicer import util
+
+            array = util.arrayFromVolume(label) > 0
+            volume.GetScene().RemoveNode(label)
+            return array
+    raise AssertionError(f"no segment {name}")
+
+
+def draw(bench: Bench, segmentation: Any, volume: Any, mask: np.ndarray, name: str) -> str:
+    """A segment drawn by hand, on the layer that is there."""
+    inner = segmentation.GetSegmentation()
+    identifier = inner.AddEmptySegment("", name)
+    image = orientedImage(cropped(mask), flipXY(gridOf(volume).toLPS))
+    slicer.vtkSlicerSegmentationsModuleLogic.SetBinaryLabelmapToSegment(image, segmentation, identifier)
+    return str(identifier)
+
+
+def under(bench: Bench, node: Any, seed: int) -> Any:
+    transform = bench.mrml.scene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
+    matrix = oblique(seed, spacing=False)
+    transform.SetMatrixTransformToParent(vtkMatrix(matrix))
+    node.SetAndObserveTransformNodeID(transform.GetID())
+    return transform

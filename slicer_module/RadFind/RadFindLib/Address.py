@@ -28,11 +28,6 @@ class Address:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{self.scheme}://{host}:{self.port}{self.prefix}"
 
-    @property
-    def loopback(self) -> bool:
-        """Whether the server is on this computer: then no image leaves it."""
-        return isLoopback(self.host)
-
 
 def parseAddress(text: str) -> Address:
     """The address meant by ``localhost:8000``, ``https://radfind.hospital.example/ai`` and the like.
@@ -55,12 +50,12 @@ def parseAddress(text: str) -> Address:
         raise wrong
     if parts.username or parts.password:
         raise RadFindError("Leave the password out of the address; a token has a field of its own.")
-    scheme = parts.scheme or ("http" if isLoopback(host) else "https")
-    default = 8000 if not parts.scheme and isLoopback(host) else {"http": 80, "https": 443}[scheme]
+    scheme = parts.scheme or ("http" if _isLoopback(host) else "https")
+    default = 8000 if not parts.scheme and _isLoopback(host) else {"http": 80, "https": 443}[scheme]
     return Address(scheme, host, port or default, parts.path)
 
 
-def isLoopback(host: str) -> bool:
+def _isLoopback(host: str) -> bool:
     if host.lower() == "localhost":
         return True
     try:

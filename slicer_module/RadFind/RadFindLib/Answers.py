@@ -102,5 +102,7 @@ def _stock(wire: Mapping[str, Any], target: Grid, prompt: str) -> Answer:
             color = colors[number % len(colors)]
             placed = moved(mask, source, target)
             segments.append(FoundSegment(str(name), placed, color, _TISSUE, {PROMPT_TAG: prompt}))
-    said = () if segments else ("The labelmap is empty: nothing was found.",)
-    return Answer("MONAI Label", said, tuple(segments))
+    said = [] if segments else ["The labelmap is empty: nothing was found."]
+    if prompt.strip():
+        said.append("A stock MONAI Label model outlines what it was trained for; it does not read the text.")
+    return Answer("MONAI Label", tuple(said), tuple(segments))

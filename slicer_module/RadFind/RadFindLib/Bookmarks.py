@@ -12,9 +12,11 @@ import numpy as np
 from .Errors import ServerError
 from .Geometry import Grid, flipXY
 from .Prompts import planeOf
-from .Volumes import gridOf
+from .Volumes import between, gridOf, matrixArray, transformed
 
 QUERY = "RadFind.Query"
+ALIGNED = float(np.cos(np.deg2rad(0.1)))
+"""A view within 0.1 degree of a volume's axis shows its slices."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,6 +72,8 @@ def makeBookmarks(scene: Any, volume: Any, query: str, engine: str, bookmarks: S
     name = query.strip().splitlines()[0][:60] if query.strip() else "RadFind"
     node = scene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", scene.GetUniqueNameByString(name))
     node.CreateDefaultDisplayNodes()
+    display = node.GetDisplayNode()
+    display.SetGlyphType(display.Cross2D)  # leaves what it marks to be seen
     node.SetAttribute(QUERY, query)
     node.SetAttribute("RadFind.Engine", engine)
     node.SetAndObserveTransformNodeID(volume.GetTransformNodeID())
@@ -110,28 +114,53 @@ def readBookmarks(node: Any) -> list[dict[str, Any]]:
     return rows
 
 
+def offsetOf(node: Any, number: int) -> str:
+    """Where the slice of a bookmark lies, as the ruler of a slice view says it ("S 12.5 mm"); "" when it is oblique."""
+    normal, world = np.zeros(3), np.zeros(3)
+    node.GetNthControlPointNormalWorld(number, normal)
+    node.GetNthControlPointPositionWorld(number, world)
+    axis = int(np.abs(normal).argmax())
+    if abs(normal[axis]) < ALIGNED:
+        return ""
+    return f"{'LPI'[axis] if world[axis] < 0 else 'RAS'[axis]} {abs(world[axis]):.1f} mm"
+
+
 def jump(scene: Any, markupsLogic: Any, node: Any, number: int) -> None:
-    """Show a bookmark in all slice views, rotated to the volume's planes when these are oblique."""
+    """Show a bookmark in all slice views: its volume, in the planes it was taken in."""
     volume = scene.GetNodeByID(node.GetNthControlPointAssociatedNodeID(number) or "")
-    turnToVolume(scene, volume)
+    showVolume(scene, volume)
     markupsLogic.JumpSlicesToNthPointInMarkup(node.GetID(), number, True)
 
 
 def jumpTo(scene: Any, markupsLogic: Any, volume: Any, world: Sequence[float]) -> None:
-    """Show a world RAS position in all slice views."""
-    turnToVolume(scene, volume)
+    """Show a world RAS position of a volume in all slice views."""
+    showVolume(scene, volume)
     markupsLogic.JumpSlicesToLocation(*[float(x) for x in world], True)
 
 
-def turnToVolume(scene: Any, volume: Any) -> None:
-    if volume is None or not _oblique(volume):
+def showVolume(scene: Any, volume: Any) -> None:
+    """Put a volume behind the views that show another one, and turn those to its planes that cut through them."""
+    if volume is None:
         return
+    for number in range(scene.GetNumberOfNodesByClass("vtkMRMLSliceCompositeNode")):
+        layers = scene.GetNthNodeByClass(number, "vtkMRMLSliceCompositeNode")
+        if volume.GetID() not in (layers.GetBackgroundVolumeID(), layers.GetForegroundVolumeID()):
+            layers.SetBackgroundVolumeID(volume.GetID())
+    axes = _axes(volume)
     for number in range(scene.GetNumberOfNodesByClass("vtkMRMLSliceNode")):
-        scene.GetNthNodeByClass(number, "vtkMRMLSliceNode").RotateToVolumePlane(volume)
+        view = scene.GetNthNodeByClass(number, "vtkMRMLSliceNode")
+        normal = matrixArray(view.GetSliceToRAS())[:3, 2]
+        if np.max(np.abs(normal @ axes)) < ALIGNED:
+            view.RotateToVolumePlane(volume)
 
 
-def _oblique(volume: Any) -> bool:
-    return gridOf(volume).oblique or volume.GetParentTransformNode() is not None
+def _axes(volume: Any) -> np.ndarray:
+    """World directions of the volume's axes, as columns; near its middle when the transform is not linear."""
+    grid = gridOf(volume)
+    middle = (np.array(grid.shape) - 1) / 2
+    ends = transformed(between(volume, None), flipXY(grid.positions(middle + np.vstack([np.zeros(3), np.eye(3)]))))
+    steps = (ends[1:] - ends[0]).T
+    return steps / np.linalg.norm(steps, axis=0)
 
 
 def localIndex(volume: Any, lps: Sequence[float]) -> tuple[int, int, int]:

@@ -24,6 +24,9 @@ Progress = Callable[[float, str], None]
 INFER_SECONDS = 1800.0
 """Longest wait for a stock server, which is silent while it works."""
 RETRIES = 3
+SEGMENT = "radfind_segment"
+_OUTLINING = ("segmentation", "deepedit", "deepgrow", "annotation")
+"""MONAI Label's types of models that answer with a labelmap."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +36,7 @@ class ServerInfo:
     Arguments:
         radfind: it has RadFind's jobs (progress, cancel), not only MONAI Label's contract.
         models: name to type ("segmentation", "others", ...).
-        engines: the choices it offers, "auto" first.
+        engines: the choices it offers, "auto" first; of a stock server, its models that outline.
     """
 
     name: str
@@ -42,9 +45,13 @@ class ServerInfo:
     models: Mapping[str, str]
     engines: tuple[str, ...]
 
-    @property
-    def segmentationModels(self) -> list[str]:
-        return [name for name, kind in self.models.items() if kind == "segmentation"]
+    def sentence(self, url: str) -> str:
+        """What answers at an address."""
+        choices = ", ".join(engine for engine in self.engines if engine != "auto") or "none"
+        if SEGMENT in self.models:
+            extra = "" if self.radfind else ", without progress and cancel on the server"
+            return f"{self.name} {self.version} answers at {url} with engines {choices}{extra}."
+        return f"A MONAI Label server without RadFind answers at {url}; models that outline: {choices}."
 
 
 class Client:
@@ -58,7 +65,9 @@ class Client:
         self._transport = transport
         self._lock = threading.Lock()
         self._sessions: dict[str, str] = {}
-        self._info: ServerInfo | None = None
+        self._uploads: dict[str, threading.Lock] = {}
+        self.known: ServerInfo | None = None
+        """What the server said it is, once it was asked."""
 
     @property
     def url(self) -> str:
@@ -69,8 +78,9 @@ class Client:
         wire = self._get("/info/", cancellation)
         try:
             models = {str(name): str(model.get("type", "")) for name, model in wire["models"].items()}
-            config = wire["models"].get("radfind_segment", {}).get("config", {})
-            engines = config.get("engine") or ["auto"]
+            engines = [name for name, kind in models.items() if kind in _OUTLINING]
+            if SEGMENT in models:
+                engines = wire["models"][SEGMENT].get("config", {}).get("engine") or ["auto"]
             info = ServerInfo(
                 str(wire.get("name", "")),
                 str(wire.get("version", "")),
@@ -80,7 +90,7 @@ class Client:
             )
         except (AttributeError, KeyError, TypeError):
             raise ServerError("What answers there is neither RadFind nor MONAI Label.") from None
-        self._info = info
+        self.known = info
         return info
 
     def _hasJobs(self, cancellation: Cancellation) -> bool:
@@ -91,16 +101,6 @@ class Client:
             if error.status in (404, 405):
                 return False
             raise
-
-    def testConnection(self, cancellation: Cancellation) -> str:
-        """One sentence: what answers, or (as the error) what is wrong."""
-        info = self.info(cancellation)
-        if "radfind_rank" in info.models:
-            engines = ", ".join(engine for engine in info.engines if engine != "auto")
-            extra = "" if info.radfind else ", without progress and cancel on the server"
-            return f"{info.name} {info.version} answers at {self.url} with engines {engines}{extra}."
-        models = ", ".join(info.segmentationModels) or "none"
-        return f"A MONAI Label server without RadFind answers at {self.url}; segmentation models: {models}."
 
     def hasImage(self, image: str, cancellation: Cancellation) -> bool:
         """Whether the server has an image (a SeriesInstanceUID) of its own."""
@@ -118,12 +118,14 @@ class Client:
     ) -> dict[str, Any]:
         """Ask a model about a volume, sending it and the examples' volumes first where the server has them not.
 
+        A stock server is asked with the model of its own that is named as the engine.
+
         Returns:
             The answer's JSON; for a stock server with a labelmap also "labels" (array) and "grid".
         """
-        info = self._info or self.info(cancellation)
+        info = self.known or self.info(cancellation)
         if model not in info.models:
-            raise ServerError(f"This server cannot do that: it has no model '{model}'. Use a RadFind server.")
+            model, params = _asStock(info, model, params, volume, examples)
         query, full, fresh = self._placed(params, volume, examples, cancellation, progress)
         try:
             return self._asked(info, model, full, query, cancellation, progress)
@@ -163,24 +165,24 @@ class Client:
             progress(0.0, "looking for the series on the server")
             if self.hasImage(volume.series, cancellation):
                 return {"image": volume.series}, True
-        progress(0.0, "reading the volume")
+        progress(0.0, f"reading the volume ({volume.nbytes / 1e6:.0f} MB)")
         digest = volume.digest(cancellation)
         with self._lock:
-            session = self._sessions.get(digest)
-        if session is not None:
-            return {"session_id": session}, False
-        session = self._upload(volume, cancellation, progress)
-        with self._lock:
-            self._sessions[digest] = session
-        return {"session_id": session}, True
-
-    def knows(self, volume: Snapshot, cancellation: Cancellation) -> bool:
-        """Whether asking about the volume sends no voxels."""
-        if volume.series and self.hasImage(volume.series, cancellation):
-            return True
-        digest = volume.digest(cancellation)
-        with self._lock:
-            return digest in self._sessions
+            upload = self._uploads.setdefault(digest, threading.Lock())
+        while not upload.acquire(timeout=0.05):  # another question sends it already
+            cancellation.check()
+            progress(0.0, "waiting for the volume that is being sent")
+        try:
+            with self._lock:
+                session = self._sessions.get(digest)
+            if session is not None:
+                return {"session_id": session}, False
+            session = self._upload(volume, cancellation, progress)
+            with self._lock:
+                self._sessions[digest] = session
+            return {"session_id": session}, True
+        finally:
+            upload.release()
 
     def _upload(self, volume: Snapshot, cancellation: Cancellation, progress: Progress) -> str:
         boundary = uuid.uuid4().hex
@@ -333,6 +335,23 @@ class Client:
                     raise
                 cancellation.wait(0.2 * attempt)
         raise AssertionError("unreachable")
+
+
+def _asStock(
+    info: ServerInfo, model: str, params: Mapping[str, Any], volume: Snapshot, examples: Sequence[Example]
+) -> tuple[str, dict[str, Any]]:
+    """The model and parameters by which a stock server does what one of RadFind's models was asked for.
+
+    Raises:
+        ServerError: it cannot, or the user has to choose one of its models first.
+    """
+    if model != SEGMENT or not info.engines or examples:
+        raise ServerError("This server cannot do that: it is not a RadFind server and has no model for it.")
+    named = str(params.get("engine", "auto"))
+    if named not in info.engines and (named != "auto" or len(info.engines) > 1):
+        raise ServerError(f"Choose one of this server's models as the engine: {', '.join(info.engines)}.")
+    shown = params["prompts"]["prompts"] if "prompts" in params else ()
+    return (named if named in info.engines else info.engines[0]), Wire.stockPrompts(shown, volume.grid)
 
 
 def _form(params: Mapping[str, Any]) -> Body:

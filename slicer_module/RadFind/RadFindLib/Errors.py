@@ -28,3 +28,8 @@ class Cancelled(RadFindError):
 
     def __init__(self) -> None:
         super().__init__("Cancelled.")
+
+
+def unexpected(error: Exception) -> str:
+    """The sentence for a fault of ours; its traceback goes to the log."""
+    return f"RadFind failed with an unexpected {type(error).__name__}: {error}"

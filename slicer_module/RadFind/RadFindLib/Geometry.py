@@ -52,12 +52,6 @@ class Grid:
         a, b, c = self.toLPS[:3, :3].T
         return float(abs(a @ np.cross(b, c))) / 1000.0
 
-    @property
-    def oblique(self) -> bool:
-        """Whether an axis of the grid points between the patient's axes (by more than 0.1 degree)."""
-        steps = np.abs(self.toLPS[:3, :3]) / np.linalg.norm(self.toLPS[:3, :3], axis=0)
-        return bool(np.any(steps.max(axis=0) < np.cos(np.deg2rad(0.1))))
-
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Mask:

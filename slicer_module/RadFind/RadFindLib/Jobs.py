@@ -10,7 +10,7 @@ from collections.abc import Generator
 from typing import Any, Callable
 
 from .Cancellation import Cancellation
-from .Errors import Cancelled, RadFindError
+from .Errors import Cancelled, RadFindError, unexpected
 from .Signal import Signal
 
 WORKING, DONE, FAILED, CANCELLED = "working", "done", "failed", "cancelled"
@@ -70,7 +70,7 @@ class Jobs:
                 self._put(job, FAILED, str(error))
             except Exception as error:  # a fault of ours must not look like silence
                 traceback.print_exc()
-                self._put(job, FAILED, f"RadFind failed with an unexpected {type(error).__name__}: {error}")
+                self._put(job, FAILED, unexpected(error))
 
         threading.Thread(target=run, name=f"RadFind {title}", daemon=True).start()
         self.changed.emit(job)
@@ -138,7 +138,7 @@ class Jobs:
             self._end(job, FAILED)
         except Exception as error:
             traceback.print_exc()
-            job.error = f"RadFind failed with an unexpected {type(error).__name__}: {error}"
+            job.error = unexpected(error)
             self._end(job, FAILED)
 
     def _put(self, job: Job, kind: str, value: Any) -> None:

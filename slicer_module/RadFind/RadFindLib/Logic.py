@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Callable
@@ -13,20 +14,20 @@ from .Address import Address, parseAddress
 from .Answers import Answer, answerOf
 from .Cancellation import Cancellation
 from .Client import Client, ServerInfo
-from .Errors import RadFindError
+from .Consent import Consent
+from .Errors import RadFindError, unexpected
 from .Geometry import Mask
 from .Jobs import FAILED, Job, Jobs
 from .Labelmaps import maskOf, ownMask
 from .Parameter import Parameter
+from .PromptNodes import makePromptNode, startPlacing
 from .Segments import History, SegmentWriter
 from .Settings import Settings
 from .Signal import Signal
 from .Snapshot import Example, Snapshot
 from .Tables import Table
 from .Transport import Transport
-from .Verdicts import VerdictRow, verdictTable
-
-Consent = Callable[[str], bool]
+from .Verdicts import makeVerdicts, readVerdicts, verdictVolume
 
 
 class Logic:
@@ -39,7 +40,9 @@ class Logic:
         askConsent: asked once per server, with one paragraph, before the first image or text goes there.
     """
 
-    def __init__(self, scene: Any, applicationLogic: Any, settings: Settings, askConsent: Consent) -> None:
+    def __init__(
+        self, scene: Any, applicationLogic: Any, settings: Settings, askConsent: Callable[[str], bool]
+    ) -> None:
         self.scene = scene
         self.settings = settings
         self.parameter = Parameter(scene)
@@ -53,23 +56,24 @@ class Logic:
         self.ranked = Signal()
         """(bookmark list node)."""
         self.verified = Signal()
-        """(rows, volume)."""
-        self.connected = Signal()
-        """(ServerInfo, sentence)."""
+        """(table node)."""
+        self.known = Signal()
+        """(ServerInfo): what the server said it is."""
         self.measured = Signal()
-        """(Table, node)."""
+        """(table node)."""
         self.historyChanged = Signal()
-        self.sceneClosed = Signal()
+        self.sceneChanged = Signal()
+        """Another scene is there: it was closed, or one was opened."""
         self._application = applicationLogic
-        self._askConsent = askConsent
+        self._consent = Consent(settings, askConsent)
         self._writer = SegmentWriter(scene)
         self.history = History(scene, self._writer)
         self._evidence: dict[str, tuple[Any, Sequence[tuple[str, Mask]]]] = {}
         self._clients: dict[tuple[Address, str, str], Client] = {}
-        self._observers = [
-            scene.AddObserver(slicer.vtkMRMLScene.StartCloseEvent, lambda *_: self._onClose()),
-            scene.AddObserver(slicer.vtkMRMLScene.EndCloseEvent, lambda *_: self.sceneClosed.emit()),
-        ]
+        events = slicer.vtkMRMLScene
+        self._observers = [scene.AddObserver(events.StartCloseEvent, lambda *_: self._onClose())]
+        for event in (events.EndCloseEvent, events.EndImportEvent, events.EndRestoreEvent):
+            self._observers.append(scene.AddObserver(event, lambda *_: self.sceneChanged.emit()))
 
     def cleanup(self) -> None:
         """Stop everything and let go of the scene; also before a module reload."""
@@ -96,18 +100,24 @@ class Logic:
         return self._clients[key]
 
     def testConnection(self) -> Job | None:
-        """Ask the server what it is; `connected` or `failed` tells."""
+        """Ask the server what it is; `known` and `said`, or `failed`, tell."""
 
-        def work(cancellation: Cancellation, progress: Any) -> tuple[ServerInfo, str]:
-            sentence = client.testConnection(cancellation)
-            return client.info(cancellation), sentence
+        def told(info: ServerInfo) -> None:
+            self.known.emit(info)
+            self.said.emit(info.sentence(client.url))
 
         client = self._tried(self.client)
         if client is None:
             return None
-        return self.jobs.start("Test connection", work, self._done(lambda result: self.connected.emit(*result)))
+        return self.jobs.start("Test connection", lambda cancellation, _: client.info(cancellation), self._done(told))
 
     # --- questions
+
+    def activeVolume(self) -> Any:
+        """The volume that the slice views show, when it can be asked about; else None."""
+        selection = self._application.GetSelectionNode()
+        volume = self.scene.GetNodeByID((selection.GetActiveVolumeID() or "") if selection is not None else "")
+        return volume if volume is not None and not volume.IsA("vtkMRMLLabelMapVolumeNode") else None
 
     def segment(
         self,
@@ -117,16 +127,16 @@ class Logic:
         segmentation: Any = None,
         target: str = "",
         engine: str = "auto",
-        model: str = "radfind_segment",
         examples: Sequence[Example] = (),
     ) -> Job | None:
         """Outline what a text, visual prompts or examples mean.
 
         Arguments:
             segmentation: where segments are added, or None: a new one.
-            target: id of the segment whose voxels are replaced (the prompts belong to it), or "": new segments.
+            target: id of the segment whose voxels are replaced (the prompts belong to it), or "": new segments, the
+                first of which becomes the target of the prompts that were placed for it.
         """
-        params: dict[str, Any] = {"engine": engine, "masks": True} if model == "radfind_segment" else {}
+        params: dict[str, Any] = {"engine": engine, "masks": True}
         if text.strip():
             params["text"] = text
         if prompts:
@@ -142,10 +152,18 @@ class Logic:
             if segmentation is None:
                 self.parameter.setReference("Segmentation", into)
             ids = self.history.apply(into, volume, answer.segments, target)
+            if placed and target not in ids and self._still(into, target):
+                self.parameter.adoptPrompts(ids[0])
             self.historyChanged.emit()
             self.segmented.emit(into, ids)
 
-        return self._ask("Segment", model, params, volume, text, place, [segmentation], examples)
+        placed = any(prompt["type"] != "everything" for prompt in prompts)
+        return self._ask("Segment", "radfind_segment", params, volume, text, place, [segmentation], examples)
+
+    def _still(self, segmentation: Any, target: str) -> bool:
+        """Whether the user has chosen nothing else while the server worked."""
+        parameter = self.parameter
+        return segmentation is parameter.reference("Segmentation") and target == parameter.get("TargetSegment")
 
     def likeExample(self, volume: Any, segmentation: Any = None, target: str = "", engine: str = "auto") -> Job | None:
         """Outline on `volume` what the chosen example (volume and segment of another case) shows on its own."""
@@ -193,10 +211,9 @@ class Logic:
             return None
 
         def place(answer: Answer) -> None:
-            table = verdictTable(answer.verdicts)
-            node = table.toNode(self.scene, f"{volume.GetName()} report check")
+            node = makeVerdicts(self.scene, volume, answer.verdicts)
             self.parameter.setReference("Verdicts", node)
-            self.verified.emit(list(answer.verdicts), volume)
+            self.verified.emit(node)
 
         params = {"text": text, "engine": engine, "masks": True}
         return self._ask("Check report", "radfind_verify", params, volume, text, place, [])
@@ -217,7 +234,7 @@ class Logic:
             return None
         client, snapshot = prepared
         voxels = volume.GetImageData().GetMTime()
-        if not self._consented(client.url, snapshot.nbytes + sum(one.volume.nbytes for one in examples)):
+        if not self._consent.given(client.url, snapshot.nbytes + sum(one.volume.nbytes for one in examples)):
             self.failed.emit("Nothing was sent: you did not agree.")
             return None
 
@@ -226,6 +243,8 @@ class Logic:
             return answerOf(wire, snapshot.grid, text)
 
         def done(answer: Answer) -> None:
+            if client.known is not None:
+                self.known.emit(client.known)
             self._checkStillThere(volume, snapshot, voxels, needed)
             empty = not (answer.segments or answer.bookmarks or answer.verdicts)
             said = answer.said or (("Nothing was found.",) if empty else ())
@@ -243,28 +262,17 @@ class Logic:
         for node in (volume, *needed):
             if node is not None and node.GetScene() is not self.scene:
                 raise RadFindError(f"'{node.GetName()}' was removed while the server worked; nothing was added.")
-        same, image = Volumes.gridOf(volume), volume.GetImageData()
+        image = volume.GetImageData()
         # Another time point of a sequence has other voxels on the same grid.
         if (
-            image.GetMTime() != voxels
-            or same.shape != snapshot.grid.shape
-            or abs(same.toLPS - snapshot.grid.toLPS).max() > 1e-6
+            image is None
+            or image.GetMTime() != voxels
+            or Volumes.gridOf(volume).shape != snapshot.grid.shape
+            or abs(Volumes.gridOf(volume).toLPS - snapshot.grid.toLPS).max() > 1e-6
         ):
             raise RadFindError(
                 f"'{volume.GetName()}' was changed while the server worked; nothing was added. Ask again."
             )
-
-    def _consented(self, url: str, count: int) -> bool:
-        if self.settings.consented(url):
-            return True
-        size = f"{count / 1e6:.0f} MB" if count >= 1e6 else f"{count / 1e3:.0f} kB"
-        agreed = self._askConsent(
-            f"Your text and this volume ({size}: voxels and their position, no patient name) will be sent to {url}. "
-            "A series that the server already has is only named to it. Agree for this server?"
-        )
-        if agreed:
-            self.settings.setConsent(url, True)
-        return agreed
 
     def showEvidence(self, visible: bool) -> None:
         """Show or hide what the engine looked at; the overlay is made when it is first shown."""
@@ -277,25 +285,21 @@ class Logic:
 
     # --- visual prompts
 
+    def placePrompt(self, reference: str) -> None:
+        """Let the user click points ("Positive", "Negative") or span one more of the "Boxes" in the views."""
+        node = self.parameter.reference(reference) if reference != "Boxes" else None
+        if node is None:
+            node = makePromptNode(self.scene, reference)
+            self.parameter.setReferences(reference, [*self.parameter.references(reference), node])
+        startPlacing(self._application, node)
+
     def visualPrompts(self, volume: Any) -> list[dict[str, Any]]:
         """The prompts that the parameter node refers to: points, boxes and scribble segments.
 
         Raises:
             RadFindError: one of them lies outside the volume, or is too large.
         """
-        Volumes.checkAskable(volume)
-        found: list[dict[str, Any]] = []
-        for name, positive in (("Positive", True), ("Negative", False)):
-            node = self.parameter.reference(name)
-            if node is not None:
-                found += Prompts.points(node, volume, positive)
-        found += [Prompts.box(roi, volume) for roi in self.parameter.references("Boxes")]
-        painted = self.parameter.reference("Scribbles")
-        for name, positive in (("ScribbleSegment", True), ("NegativeScribbleSegment", False)):
-            segment = self.parameter.get(name)
-            if painted is not None and painted.GetSegmentation().GetSegment(segment) is not None:
-                found.append(Prompts.scribble(painted, segment, volume, positive))
-        return found
+        return Prompts.chosen(self.parameter, volume)
 
     # --- undo
 
@@ -318,11 +322,14 @@ class Logic:
     def jump(self, node: Any, number: int) -> None:
         Bookmarks.jump(self.scene, self._markups(), node, number)
 
-    def jumpToVerdict(self, row: VerdictRow, volume: Any) -> None:
-        if row.lps is None or volume is None or volume.GetScene() is not self.scene:
+    def jumpToVerdict(self, node: Any, number: int) -> None:
+        """Show where the evidence of a line of a findings table lies."""
+        volume, rows = verdictVolume(node), readVerdicts(node)
+        place = rows[number].lps if number < len(rows) else None
+        if place is None or volume is None:
             self.failed.emit("There is nothing to show for this sentence.")
             return
-        Bookmarks.jumpTo(self.scene, self._markups(), volume, Prompts.worldOf(row.lps, volume))
+        Bookmarks.jumpTo(self.scene, self._markups(), volume, Prompts.worldOf(place, volume))
 
     def _markups(self) -> Any:
         return self._application.GetModuleLogic("Markups")
@@ -348,6 +355,7 @@ class Logic:
         rows = self._tried(prepare)
         if rows is None:
             return None
+        unit = Volumes.unitOf(volume) if volume is not None else ""
 
         def work(cancellation: Cancellation, progress: Any) -> Table:
             cells = []
@@ -355,12 +363,12 @@ class Logic:
                 cancellation.check()
                 progress(number / len(rows), f"measuring {name}")
                 cells.append(Measure.measure(mask, grid, voxels).cells(name))
-            return Table(Measure.COLUMNS, cells)
+            return Table(Measure.columns(unit), cells)
 
         def done(table: Table) -> None:
             node = table.toNode(self.scene, "RadFind measures", self.parameter.reference("Measures"))
             self.parameter.setReference("Measures", node)
-            self.measured.emit(table, node)
+            self.measured.emit(node)
 
         return self.jobs.start("Measure", work, self._done(done))
 
@@ -391,7 +399,10 @@ class Logic:
             return call()
         except RadFindError as error:
             self.failed.emit(str(error))
-            return None
+        except Exception as error:  # a fault of ours must not look like silence
+            traceback.print_exc()
+            self.failed.emit(unexpected(error))
+        return None
 
     def _onClose(self) -> None:
         self.jobs.cancelAll()

@@ -1,4 +1,4 @@
-"""Measures of a mask: volume, longest axial and 3-D diameter, Hounsfield units."""
+"""Measures of a mask: volume, longest axial and 3-D diameter, mean and spread of the scan's values."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import numpy as np
 
 from .Geometry import Grid, Mask
 
-COLUMNS = ("Segment", "Volume (mL)", "Longest axial (mm)", "Longest 3-D (mm)", "HU mean", "HU sd")
 _PLANE_DIRECTIONS = 360
 _SPACE_DIRECTIONS = 4096
 _CHUNK = 64
@@ -36,6 +35,12 @@ class Measures:
 
         lengths = (number(self.axial, 1), number(self.space, 1))
         return (name, number(self.ml, 3), *lengths, number(self.mean, 1), number(self.spread, 1))
+
+
+def columns(unit: str) -> tuple[str, ...]:
+    """The head of a table of `Measures.cells`; `unit` of the scan's values, "" when it is not known."""
+    values = ("Mean", "SD") if not unit else (f"Mean ({unit})", f"SD ({unit})")
+    return ("Segment", "Volume (mL)", "Longest axial (mm)", "Longest 3-D (mm)", *values)
 
 
 def measure(mask: Mask, grid: Grid, voxels: np.ndarray | None = None) -> Measures:

@@ -26,6 +26,7 @@ class NodeChoices:
         changed: Callable[[str], None],
     ) -> None:
         self._boxes = {reference: getattr(ui, name) for name, reference in references.items()}
+        self._scene = scene
         self._parameter = parameter
         self._changed = changed
         self._showing = False
@@ -44,7 +45,7 @@ class NodeChoices:
 
     def _slot(self, reference: str) -> Callable[[Any], None]:
         def selected(node: Any) -> None:
-            if not self._showing:
+            if not self._showing and not self._scene.IsClosing():  # the parameter node goes too
                 self._parameter.setReference(reference, node)
                 self._changed(reference)
 

@@ -27,7 +27,8 @@ def makeEvidence(scene: Any, writer: SegmentWriter, volume: Any, evidence: Seque
         return None
     node = writer.newSegmentation(volume)
     node.SetName(scene.GetUniqueNameByString(f"{volume.GetName()} evidence"))
-    node.SetAttribute(_TAG, volume.GetID())
+    node.SetNodeReferenceID(_TAG, volume.GetID())
+    node.HideFromEditorsOn()  # nobody should draw in it or choose it for answers: the next answer drops it
     for text, mask in seen:
         segment = node.GetSegmentation().AddEmptySegment("", tagText(text)[:80], _COLOR)
         writer.set(node, segment, imageForSegmentation(mask, volume, node))
@@ -40,11 +41,11 @@ def makeEvidence(scene: Any, writer: SegmentWriter, volume: Any, evidence: Seque
 def overlays(scene: Any) -> list[Any]:
     count = scene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode")
     nodes = [scene.GetNthNodeByClass(number, "vtkMRMLSegmentationNode") for number in range(count)]
-    return [node for node in nodes if node.GetAttribute(_TAG)]
+    return [node for node in nodes if node.GetNodeReferenceID(_TAG)]
 
 
 def overlaysOf(scene: Any, volume: Any) -> list[Any]:
-    return [node for node in overlays(scene) if node.GetAttribute(_TAG) == volume.GetID()]
+    return [node for node in overlays(scene) if node.GetNodeReference(_TAG) is volume]
 
 
 def setVisible(scene: Any, visible: bool) -> None:

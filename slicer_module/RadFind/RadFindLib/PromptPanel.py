@@ -7,6 +7,7 @@ from typing import Any, Callable
 import qt
 
 from .Errors import RadFindError
+from .Jobs import Job
 from .Logic import Logic
 from .NodeChoices import NodeChoices, chosenSegment, fillSegmentChoice
 from .PromptWatch import PromptWatch
@@ -20,6 +21,7 @@ _NODES = {
     "exampleVolumeSelector": "ExampleVolume",
     "exampleSelector": "ExampleSegmentation",
 }
+_PLACING = {"positiveButton": "Positive", "negativeButton": "Negative", "boxButton": "Boxes"}
 _SEGMENTS = (
     ("targetBox", "Segmentation", "new segments", "TargetSegment"),
     ("scribbleBox", "Scribbles", "on it: none", "ScribbleSegment"),
@@ -40,6 +42,8 @@ class PromptPanel:
     ) -> None:
         self._ui, self._logic, self._engine, self._tell = ui, logic, engine, tell
         self._showing = False
+        self._asked: list[dict[str, Any]] = []
+        self._job: Job | None = None
         self._watch = PromptWatch()
         self._watch.changed.connect(self._onChanged)
         self._nodes = NodeChoices(ui, logic.scene, logic.parameter, _NODES, self._onNode)
@@ -47,6 +51,8 @@ class PromptPanel:
         ui.boxSelector.connect("checkedNodesChanged()", self._onBoxes)
         for name, _, _, parameter in _SEGMENTS:
             getattr(ui, name).currentIndexChanged.connect(self._segmentSlot(name, parameter))
+        for name, reference in _PLACING.items():
+            getattr(ui, name).clicked.connect(self._placeSlot(reference))
         ui.atOnceBox.toggled.connect(lambda on: logic.parameter.setFlag("AskAtOnce", bool(on)))
         self._settle = qt.QTimer(parent)
         self._settle.setSingleShot(True)
@@ -69,10 +75,10 @@ class PromptPanel:
                 boxes.setCheckState(node, qt.Qt.Checked if node in chosen else qt.Qt.Unchecked)
         finally:
             self._showing = False
-        self.showSegments()
+        self._showSegments()
         self._observe()
 
-    def showSegments(self) -> None:
+    def _showSegments(self) -> None:
         """List the segments there are now."""
         parameter = self._logic.parameter
         for name, reference, first, chosen in _SEGMENTS:
@@ -80,17 +86,26 @@ class PromptPanel:
 
     def ask(self) -> None:
         """Ask with points, boxes and scribbles, into the target segment."""
-        parameter = self._logic.parameter
-        volume, segmentation = parameter.reference("Volume"), parameter.reference("Segmentation")
+        prompts = self._prompts()
+        if prompts:
+            self._ask(prompts)
+        elif prompts is not None:
+            self._tell("Place a point, a box or a scribble first.", True)
+
+    def _prompts(self) -> list[dict[str, Any]] | None:
+        """The prompts there are now; None when one of them is wrong, which was said then."""
         try:
-            prompts = self._logic.visualPrompts(volume)
+            return self._logic.visualPrompts(self._logic.parameter.reference("Volume"))
         except RadFindError as error:
             self._tell(str(error), True)
-            return
-        if not prompts:
-            self._tell("Place a point, a box or a scribble first.", True)
-            return
-        self._logic.segment(volume, "", prompts, segmentation, parameter.get("TargetSegment"), self._engine())
+            return None
+
+    def _ask(self, prompts: list[dict[str, Any]]) -> None:
+        parameter = self._logic.parameter
+        volume, segmentation = parameter.reference("Volume"), parameter.reference("Segmentation")
+        target = parameter.get("TargetSegment")
+        self._asked = prompts
+        self._job = self._logic.segment(volume, "", prompts, segmentation, target, self._engine())
 
     def askExample(self) -> None:
         """Outline on the volume what the example shows on its own."""
@@ -104,11 +119,26 @@ class PromptPanel:
 
     def _segmentSlot(self, name: str, parameter: str) -> Callable[..., None]:
         box = getattr(self._ui, name)
-        return lambda *_: self._logic.parameter.set(parameter, chosenSegment(box))
+
+        def chosen(index: Any = None) -> None:
+            if parameter == "TargetSegment":
+                self._logic.parameter.setTarget(chosenSegment(box))
+                self.show()  # the prompts of that segment
+            else:
+                self._logic.parameter.set(parameter, chosenSegment(box))
+
+        return chosen
+
+    def _placeSlot(self, reference: str) -> Callable[..., None]:
+        def place(checked: Any = None) -> None:
+            self._logic.placePrompt(reference)
+            self.show()
+
+        return place
 
     def _onNode(self, reference: str) -> None:
         if reference in ("Scribbles", "ExampleSegmentation"):
-            self.showSegments()
+            self._showSegments()
         self._observe()
 
     def _onBoxes(self) -> None:
@@ -126,7 +156,9 @@ class PromptPanel:
             self._settle.start()
 
     def _askSettled(self) -> None:
-        for job in self._logic.jobs.running:
-            if job.title == "Segment":
-                self._logic.jobs.cancel(job)  # its answer would be about prompts that have changed
-        self.ask()
+        prompts = self._prompts()
+        if not prompts or prompts == self._asked:
+            return  # an answer, or work on another segment, has changed the scribbles' segmentation, not the prompts
+        if self._job is not None:
+            self._logic.jobs.cancel(self._job)  # its answer would be about prompts that have changed
+        self._ask(prompts)

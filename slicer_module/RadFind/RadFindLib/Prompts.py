@@ -12,12 +12,34 @@ from . import Wire
 from .Errors import RadFindError
 from .Geometry import flipXY
 from .Labelmaps import maskOf
+from .Parameter import Parameter
 from .Snapshot import Example
-from .Volumes import between, gridOf, matrixArray, snapshot, transformed
+from .Volumes import between, checkAskable, gridOf, matrixArray, snapshot, transformed
 
 MAX_SCRIBBLE = 200_000
 """Most painted voxels sent at once: 8 MB of text."""
 _EDGE = 1e-4  # voxels; a box drawn on voxel centres keeps them
+
+
+def chosen(parameter: Parameter, volume: Any) -> list[dict[str, Any]]:
+    """The prompts that the parameter node refers to: points, boxes and scribble segments.
+
+    Raises:
+        RadFindError: one of them lies outside the volume, or is too large.
+    """
+    checkAskable(volume)
+    found: list[dict[str, Any]] = []
+    for name, positive in (("Positive", True), ("Negative", False)):
+        node = parameter.reference(name)
+        if node is not None:
+            found += points(node, volume, positive)
+    found += [box(roi, volume) for roi in parameter.references("Boxes")]
+    painted = parameter.reference("Scribbles")
+    for name, positive in (("ScribbleSegment", True), ("NegativeScribbleSegment", False)):
+        segment = parameter.get(name)
+        if painted is not None and painted.GetSegmentation().GetSegment(segment) is not None:
+            found.append(scribble(painted, segment, volume, positive))
+    return found
 
 
 def points(markups: Any, volume: Any, positive: bool) -> list[dict[str, Any]]:

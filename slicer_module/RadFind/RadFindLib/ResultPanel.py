@@ -6,12 +6,13 @@ from typing import Any, Callable
 
 import qt
 
+from .Bookmarks import QUERY
 from .Export import FORMATS, SPACES
 from .Logic import Logic
 from .NodeChoices import NodeChoices, segmentNames
 from .ResultViews import drawIcon, fillBookmarks, fillTable, fillVerdicts
 from .Tables import Table
-from .Verdicts import VerdictRow
+from .Verdicts import ANSWERS, readVerdicts
 
 ICON_MS = 15
 
@@ -36,14 +37,12 @@ class ResultPanel:
     ) -> None:
         self._ui, self._logic, self._tell, self._tellResult = ui, logic, tell, tellResult
         self._chooseFolder, self._copyText = chooseFolder, copyText
-        self._table: Table | None = None
-        self._verdicts: list[VerdictRow] = []
-        self._verdictVolume: Any = None
         self._showing = False
         self._iconsDue: list[int] = []
         self._lists = NodeChoices(
             ui, logic.scene, logic.parameter, {"bookmarkSelector": "Bookmarks"}, lambda _: self.showBookmarks()
         )
+        ui.bookmarkSelector.addAttribute("vtkMRMLMarkupsFiducialNode", QUERY)
         ui.formatBox.addItems(list(FORMATS))
         ui.spaceBox.addItems(list(SPACES))
         logic.ranked.connect(self._onRanked)
@@ -51,7 +50,9 @@ class ResultPanel:
         logic.measured.connect(self._onMeasured)
         ui.evidenceBox.toggled.connect(self._toggleEvidence)
         ui.bookmarkList.currentRowChanged.connect(self._jump)
-        ui.verdictTable.itemSelectionChanged.connect(self._jumpToVerdict)
+        ui.bookmarkList.itemClicked.connect(lambda *_: self._jump(int(ui.bookmarkList.property("currentRow"))))
+        ui.verdictTable.itemSelectionChanged.connect(self._onVerdictRow)
+        ui.verdictTable.itemClicked.connect(lambda *_: self.jumpToVerdict())
         self._icons = qt.QTimer(parent)
         self._icons.setInterval(ICON_MS)
         self._icons.timeout.connect(self._drawNextIcon)
@@ -67,6 +68,8 @@ class ResultPanel:
         self._showing = False
         self.showSegments()
         self.showBookmarks()
+        self.showVerdicts()
+        self.showMeasures()
 
     # --- segments
 
@@ -93,16 +96,20 @@ class ResultPanel:
         parameter = self._logic.parameter
         self._logic.measure(parameter.reference("Segmentation"), self._checked(), parameter.reference("Volume"))
 
-    def _onMeasured(self, table: Table, node: Any) -> None:
-        self._table = table
-        fillTable(self._ui.measureTable, table)
+    def _onMeasured(self, node: Any) -> None:
+        self.showMeasures()
         self._ui.resultTabs.setCurrentIndex(2)
-        self._ui.copyButton.setEnabled(True)
+        count = node.GetNumberOfRows()
+        self._tell(f"{count} segments measured." if count > 1 else "One segment measured.", False)
+
+    def showMeasures(self) -> None:
+        node = self._logic.parameter.reference("Measures")
+        self._ui.copyButton.setEnabled(node is not None)
+        fillTable(self._ui.measureTable, Table.fromNode(node) if node is not None else Table((), ()))
 
     def copy(self) -> None:
-        if self._table is not None:
-            self._copyText(self._table.text())
-            self._tell("The table is on the clipboard.", False)
+        self._copyText(Table.fromNode(self._logic.parameter.reference("Measures")).text())
+        self._tell("The table is on the clipboard.", False)
 
     def export(self) -> None:
         folder = self._chooseFolder()
@@ -149,23 +156,45 @@ class ResultPanel:
 
     def walk(self, step: int) -> None:
         rows = self._ui.bookmarkList
-        count = int(rows.property("count"))
-        if count:
-            rows.setCurrentRow((int(rows.property("currentRow")) + step) % count)
+        count, row = int(rows.property("count")), int(rows.property("currentRow"))
+        if count == 1 and row == 0:  # there is no other, but the views may show something else by now
+            self._jump(row)
+        elif count:
+            rows.setCurrentRow((row + step) % count)
 
     # --- verdicts
 
-    def _onVerified(self, rows: list[VerdictRow], volume: Any) -> None:
-        self._verdicts, self._verdictVolume = rows, volume
-        fillVerdicts(self._ui.verdictTable, rows)
+    def _onVerified(self, node: Any) -> None:
+        self.showVerdicts()
         self._ui.resultTabs.setCurrentIndex(1)
-        counts = ", ".join(f"{sum(r.answer == a for r in rows)} {a}" for a in ("yes", "no", "maybe"))
+        rows = readVerdicts(node)
+        counts = ", ".join(f"{sum(r.answer == a for r in rows)} {a}" for a in ANSWERS)
         self._tellResult(f"{len(rows)} statements: {counts}. Click a line to see where.")
 
-    def _jumpToVerdict(self) -> None:
+    def showVerdicts(self) -> None:
+        self._showing = True
+        fillVerdicts(self._ui.verdictTable, readVerdicts(self._logic.parameter.reference("Verdicts")))
+        self._showing = False
+        self._showVerdict()
+
+    def _onVerdictRow(self) -> None:
+        self._showVerdict()
+        if not self._showing:
+            self.jumpToVerdict()
+
+    def _showVerdict(self) -> None:
+        """The chosen line in full, which a narrow table cuts."""
+        rows = readVerdicts(self._logic.parameter.reference("Verdicts"))
         row = self._ui.verdictTable.currentRow()
-        if 0 <= row < len(self._verdicts):
-            self._logic.jumpToVerdict(self._verdicts[row], self._verdictVolume)
+        chosen = rows[row] if 0 <= row < len(rows) else None
+        self._ui.verdictLabel.setText(chosen.told() if chosen is not None else "")
+        self._ui.jumpButton.setEnabled(chosen is not None and chosen.lps is not None)
+
+    def jumpToVerdict(self) -> None:
+        """Show the place of the chosen line, when it has one."""
+        if bool(self._ui.jumpButton.property("enabled")):
+            row = self._ui.verdictTable.currentRow()
+            self._logic.jumpToVerdict(self._logic.parameter.reference("Verdicts"), row)
 
     def _toggleEvidence(self, on: bool) -> None:
         if not self._showing:

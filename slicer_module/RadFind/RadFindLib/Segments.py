@@ -48,10 +48,17 @@ class SegmentWriter:
         """A segmentation for a volume: its geometry, its transform, its name."""
         name = self._scene.GetUniqueNameByString(f"{volume.GetName()} RadFind")
         node = self._scene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
-        node.CreateDefaultDisplayNodes()
-        node.SetReferenceImageGeometryParameterFromVolumeNode(volume)
+        self.prepare(node, volume)
         node.SetAndObserveTransformNodeID(volume.GetTransformNodeID())
         return node
+
+    @staticmethod
+    def prepare(segmentation: Any, volume: Any) -> None:
+        """Make sure that segments can be seen and edited: a node that a selector has made has neither."""
+        if segmentation.GetDisplayNode() is None:
+            segmentation.CreateDefaultDisplayNodes()
+        if segmentation.GetNodeReference(segmentation.GetReferenceImageGeometryReferenceRole()) is None:
+            segmentation.SetReferenceImageGeometryParameterFromVolumeNode(volume)
 
     def add(self, segmentation: Any, volume: Any, found: FoundSegment) -> str:
         """A new segment; the ones that are there keep every voxel. Returns its id."""
@@ -149,6 +156,7 @@ class History:
 
     def apply(self, segmentation: Any, volume: Any, found: Sequence[FoundSegment], target: str = "") -> list[str]:
         """Add the segments of an answer, or put the first one's voxels into `target`. Returns their ids."""
+        self._writer.prepare(segmentation, volume)
         inner = segmentation.GetSegmentation()
         if target and found and inner.GetSegment(target) is not None:
             before = SavedSegment(segmentation, target)

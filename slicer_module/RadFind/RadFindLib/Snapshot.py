@@ -23,13 +23,11 @@ class Snapshot:
         voxels: (k, j, i) or (k, j, i, 3), C order, a view of Slicer's own memory: it is not copied.
         grid: without the volume's parent transform.
         series: SeriesInstanceUID when the volume is a DICOM series as it was loaded.
-        instances: its SOP Instance UIDs, if known.
     """
 
     voxels: np.ndarray
     grid: Grid
     series: str = ""
-    instances: tuple[str, ...] = ()
 
     @property
     def header(self) -> bytes:

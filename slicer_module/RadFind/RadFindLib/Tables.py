@@ -35,3 +35,10 @@ class Table:
         node.SetLocked(True)
         node.EndModify(modified)
         return node
+
+    @classmethod
+    def fromNode(cls, node: Any) -> Table:
+        """What `toNode` wrote."""
+        columns = [str(node.GetColumnName(column)) for column in range(node.GetNumberOfColumns())]
+        lines = range(node.GetNumberOfRows())
+        return cls(columns, [[str(node.GetCellText(line, n)) for n in range(len(columns))] for line in lines])

@@ -1,4 +1,4 @@
-"""Verdicts as a findings table: what the report says, what the scan shows."""
+"""Verdicts as a findings table: what the report says, what the scan shows, and where."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from .Errors import ServerError
 from .Geometry import Grid
 from .Tables import Table
 
-COLUMNS = ("Sentence", "Verdict", "Reason", "Reported", "Measured", "Confidence")
+COLUMNS = ("Sentence", "Verdict", "Reason", "Reported", "Measured", "Confidence", "Place (LPS mm)")
+_VOLUME = "RadFind.Volume"
 ANSWERS = ("yes", "no", "maybe")
 
 
@@ -32,7 +33,14 @@ class VerdictRow:
     lps: tuple[float, float, float] | None
 
     def cells(self) -> tuple[str, ...]:
-        return (self.sentence, self.answer, self.reason, self.reported, self.measured, f"{self.confidence:.2f}")
+        place = " ".join(f"{x:.3f}" for x in self.lps or ())
+        return (self.sentence, self.answer, self.reason, self.reported, self.measured, f"{self.confidence:.2f}", place)
+
+    def told(self) -> str:
+        """All of it, in lines."""
+        sizes = [f"{name} {size}" for name, size in (("reported", self.reported), ("measured", self.measured)) if size]
+        lines = [self.sentence, f"{self.answer} (confidence {self.confidence:.2f}): {self.reason}", ", ".join(sizes)]
+        return "\n".join(line for line in lines if line)
 
 
 def verdictRows(verdicts: Sequence[Mapping[str, Any]], grid: Grid) -> list[VerdictRow]:
@@ -81,5 +89,23 @@ def _millimetres(sizes: Sequence[float | None]) -> str:
     return " x ".join(f"{float(size):.3g}" for size in sizes if size is not None) + " mm"
 
 
-def verdictTable(rows: Sequence[VerdictRow]) -> Table:
-    return Table(COLUMNS, [row.cells() for row in rows])
+def makeVerdicts(scene: Any, volume: Any, rows: Sequence[VerdictRow]) -> Any:
+    """A table node that is saved with the scene and knows its volume."""
+    table = Table(COLUMNS, [row.cells() for row in rows])
+    node = table.toNode(scene, f"{volume.GetName()} report check")
+    node.SetNodeReferenceID(_VOLUME, volume.GetID())
+    return node
+
+
+def readVerdicts(node: Any) -> list[VerdictRow]:
+    """The lines of a table that `makeVerdicts` made, also after a scene was saved and loaded; none for None."""
+    rows = []
+    for *texts, confidence, place in Table.fromNode(node).rows if node is not None else ():
+        x = [float(number) for number in place.split()]
+        rows.append(VerdictRow(*texts, float(confidence), (x[0], x[1], x[2]) if x else None))
+    return rows
+
+
+def verdictVolume(node: Any) -> Any:
+    """The volume that a findings table is about, or None."""
+    return node.GetNodeReference(_VOLUME) if node is not None else None

@@ -42,6 +42,12 @@ def voxelsOf(volume: Any) -> np.ndarray:
     return flat.reshape(k, j, i) if flat.ndim == 1 else flat.reshape(k, j, i, flat.shape[1])
 
 
+def unitOf(volume: Any) -> str:
+    """ "HU" when the volume says that its values are Hounsfield units, as Slicer notes it of a DICOM CT; else ""."""
+    units = volume.GetVoxelValueUnits() if hasattr(volume, "GetVoxelValueUnits") else None
+    return "HU" if units is not None and units.GetCodeValue() == "[hnsf'U]" else ""  # UCUM
+
+
 def checkAskable(volume: Any) -> None:
     """Raises RadFindError: there is no volume, or it is of a kind that cannot be asked about."""
     if volume is None:
@@ -74,8 +80,7 @@ def snapshot(volume: Any) -> Snapshot:
         RadFindError: the volume cannot be asked about.
     """
     checkAskable(volume)
-    instances = tuple((volume.GetAttribute("DICOM.instanceUIDs") or "").split())
-    return Snapshot(voxelsOf(volume), gridOf(volume), seriesOf(volume), instances)
+    return Snapshot(voxelsOf(volume), gridOf(volume), seriesOf(volume))
 
 
 def seriesOf(volume: Any) -> str:

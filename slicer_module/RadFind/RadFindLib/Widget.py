@@ -14,6 +14,7 @@ from .Logic import Logic
 from .NodeChoices import NodeChoices
 from .PromptPanel import PromptPanel
 from .ResultPanel import ResultPanel
+from .ResultViews import color
 
 POLL_MS = 30
 
@@ -26,6 +27,7 @@ class Widget:
         ui: its child widgets by name (``slicer.util.childWidgetVariables``).
         chooseFolder, chooseFile: open a dialog, return a path or "".
         copyText: puts text on the clipboard.
+        window: where the keys N and P work while the module is shown; by default only in the panel.
     """
 
     def __init__(
@@ -36,20 +38,23 @@ class Widget:
         chooseFolder: Callable[[], str],
         chooseFile: Callable[[], str],
         copyText: Callable[[str], None],
+        window: Any = None,
     ) -> None:
         self.ui = ui
         self.logic = logic
         self._chooseFile = chooseFile
         self._filling = False
         self._notes = ""
-        self._shortcuts: list[Any] = []
+        self._parent = parent
+        self._walking: list[Any] = []
         ui.engineBox.addItem("auto")
         self.prompts = PromptPanel(parent, ui, logic, self._engine, self._tell)
         self.results = ResultPanel(parent, ui, logic, self._tell, self._tellResult, chooseFolder, copyText)
         nodes = {"volumeSelector": "Volume", "segmentationSelector": "Segmentation"}
         self._nodes = NodeChoices(ui, logic.scene, logic.parameter, nodes, lambda _: self._showSegments())
         self._connectSignals()
-        self._connectWidgets(parent)
+        self._connectWidgets()
+        self._connectKeys(window or parent)
         self._timer = qt.QTimer(parent)
         self._timer.setInterval(POLL_MS)
         self._timer.timeout.connect(logic.poll)
@@ -58,8 +63,12 @@ class Widget:
         self._showJobs()
 
     def cleanup(self) -> None:
-        """Stop timers, observers and jobs."""
+        """Stop timers, keys, observers and jobs."""
         self._timer.stop()
+        while self._walking:
+            shortcut = self._walking.pop()
+            shortcut.setEnabled(False)
+            shortcut.deleteLater()
         self.prompts.stop()
         self.results.stop()
         self.logic.cleanup()
@@ -69,12 +78,12 @@ class Widget:
         logic.jobs.changed.connect(self._showJobs)
         logic.failed.connect(lambda text: self._tell(text, True))
         logic.said.connect(self._onSaid)
-        logic.connected.connect(self._onConnected)
+        logic.known.connect(self._onKnown)
         logic.segmented.connect(self._onSegmented)
         logic.historyChanged.connect(self._showSegments)
-        logic.sceneClosed.connect(self.updateFromScene)
+        logic.sceneChanged.connect(self.updateFromScene)
 
-    def _connectWidgets(self, parent: Any) -> None:
+    def _connectWidgets(self) -> None:
         ui = self.ui
         clicks = {
             "testButton": self._test,
@@ -89,6 +98,7 @@ class Widget:
             "undoButton": self.logic.undo,
             "redoButton": self.logic.redo,
             "acceptButton": self.logic.accept,
+            "jumpButton": self.results.jumpToVerdict,
             "previousButton": lambda: self.results.walk(-1),
             "nextButton": lambda: self.results.walk(1),
             "measureButton": self.results.measure,
@@ -97,24 +107,40 @@ class Widget:
         }
         for name, call in clicks.items():
             getattr(ui, name).clicked.connect(_plain(call))
+        ui.consentBox.toggled.connect(self._storeConsent)
         ui.serverEdit.editingFinished.connect(self._storeServer)
         ui.tokenEdit.editingFinished.connect(self._storeServer)
         ui.caEdit.editingFinished.connect(self._storeServer)
         ui.textEdit.textChanged.connect(self._storeText)
         ui.engineBox.currentIndexChanged.connect(self._storeEngine)
-        keys = (
-            ("Ctrl+Return", self.rank),
-            ("Ctrl+Enter", self.rank),
-            ("N", lambda: self.results.walk(1)),
-            ("P", lambda: self.results.walk(-1)),
-        )
-        for key, call in keys:
-            shortcut = qt.QShortcut(qt.QKeySequence(key), parent)
+
+    def _connectKeys(self, window: Any) -> None:
+        for key in ("Ctrl+Return", "Ctrl+Enter"):
+            shortcut = qt.QShortcut(qt.QKeySequence(key), self._parent)
             shortcut.setContext(qt.Qt.WidgetWithChildrenShortcut)
-            shortcut.activated.connect(_plain(call))
-            self._shortcuts.append(shortcut)
+            shortcut.activated.connect(_plain(self.rank))
+        for key, step in (("N", 1), ("P", -1)):
+            shortcut = qt.QShortcut(qt.QKeySequence(key), window)
+            shortcut.setContext(qt.Qt.WindowShortcut)
+            shortcut.activated.connect(self._walkSlot(step))
+            self._walking.append(shortcut)
+
+    def _walkSlot(self, step: int) -> Callable[..., None]:
+        return lambda *_: self.results.walk(step)
+
+    def setKeys(self, on: bool) -> None:
+        """Let N and P walk the bookmarks, also while a slice view has the focus; not while another module is shown."""
+        for shortcut in self._walking:
+            shortcut.setEnabled(on)
 
     # --- the scene to the panel
+
+    def enter(self) -> None:
+        """The module is shown."""
+        self.setKeys(True)
+        if self.logic.parameter.reference("Volume") is None:
+            self.logic.parameter.setReference("Volume", self.logic.activeVolume())
+        self.updateFromScene()
 
     def updateFromScene(self) -> None:
         """Show what the parameter node holds; after a scene was opened or closed."""
@@ -126,6 +152,7 @@ class Widget:
             ui.serverEdit.setText(self.logic.settings.server)
             ui.caEdit.setText(self.logic.settings.caFile)
             ui.tokenEdit.setText(self._token())
+            self._showConsent()
             self._choose(ui.engineBox, parameter.get("Engine"))
         finally:
             self._filling = False
@@ -133,8 +160,15 @@ class Widget:
         self.results.show()
 
     def _showSegments(self) -> None:
-        self.prompts.showSegments()
+        self.prompts.show()
         self.results.showSegments()
+
+    def _showConsent(self) -> None:
+        blocked = self.ui.consentBox.blockSignals(True)
+        url = self._url()
+        self.ui.consentBox.setChecked(bool(url) and self.logic.settings.consented(url))
+        self.ui.consentBox.setEnabled(bool(url))
+        self.ui.consentBox.blockSignals(blocked)
 
     # --- the panel to the scene
 
@@ -160,10 +194,19 @@ class Widget:
             settings.setToken(parseAddress(settings.server).url, str(ui.tokenEdit.property("text")).strip())
         except RadFindError as error:
             self._tell(str(error), True)
+        self._showConsent()
+
+    def _storeConsent(self, agreed: bool) -> None:
+        self.logic.settings.setConsent(self._url(), bool(agreed))
 
     def _token(self) -> str:
+        url = self._url()
+        return self.logic.settings.token(url) if url else ""
+
+    def _url(self) -> str:
+        """The address of the server in the settings, or "" when it is none."""
         try:
-            return self.logic.settings.token(parseAddress(self.logic.settings.server).url)
+            return parseAddress(self.logic.settings.server).url
         except RadFindError:
             return ""
 
@@ -198,14 +241,13 @@ class Widget:
             self.ui.caEdit.setText(path)
             self._storeServer()
 
-    def _onConnected(self, info: ServerInfo, sentence: str) -> None:
+    def _onKnown(self, info: ServerInfo) -> None:
         chosen = self._engine()
         self._filling = True
         self.ui.engineBox.clear()
-        self.ui.engineBox.addItems(list(info.engines))
+        self.ui.engineBox.addItems(list(info.engines) or ["auto"])
         self._choose(self.ui.engineBox, chosen)
         self._filling = False
-        self._tell(sentence, False)
 
     @staticmethod
     def _choose(box: Any, text: str) -> None:
@@ -217,7 +259,7 @@ class Widget:
 
     def _tell(self, text: str, wrong: bool) -> None:
         self.ui.messageLabel.setText(text)
-        self.ui.messageLabel.setStyleSheet("color: #c0392b;" if wrong else "")
+        self.ui.messageLabel.setStyleSheet(f"color: {color('no', self._parent)};" if wrong else "")
 
     def _onSaid(self, text: str) -> None:
         self._notes = text
@@ -237,7 +279,8 @@ class Widget:
     def _showJobs(self, job: Job | None = None) -> None:
         running = self.logic.jobs.running
         self.ui.progressBar.setVisible(bool(running))
-        self.ui.cancelButton.setEnabled(bool(running))
+        self.ui.cancelButton.setVisible(bool(running))
+        self._showConsent()
         if running:
             self._notes = ""
             newest = running[-1]

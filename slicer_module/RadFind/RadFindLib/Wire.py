@@ -33,6 +33,26 @@ def scribble(lps: Any, positive: bool) -> dict[str, Any]:
     return {"type": "scribble", "space": "lps", "positions": positions, "positive": positive}
 
 
+def stockPrompts(items: Iterable[Mapping[str, Any]], on: Grid) -> dict[str, Any]:
+    """Prompts as stock MONAI Label takes them: voxel indices (i, j, k) of the volume.
+
+    Raises:
+        ServerError: there is a kind of prompt that it does not know.
+    """
+    params: dict[str, Any] = {}
+    for item in items:
+        if item["type"] == "point":
+            ijk = np.rint(on.indices(item["position"]))[::-1].astype(int).tolist()
+            params.setdefault("foreground" if item["positive"] else "background", []).append(ijk)
+        elif item["type"] == "box" and "roi" not in params:
+            corners = np.rint(on.indices([item["start"], item["stop"]]))[:, ::-1].astype(int)
+            low, high = corners.min(axis=0).tolist(), corners.max(axis=0).tolist()
+            params["roi"] = [number for pair in zip(low, high) for number in pair]
+        elif item["type"] != "everything":
+            raise ServerError("A stock MONAI Label server takes points and one box, no scribbles and no second box.")
+    return params
+
+
 def example(name: str, place: Mapping[str, str], mask: Mask, on: Grid) -> dict[str, Any]:
     """A structure shown on another image, which `place` names by "image" (an id) or "session"."""
     return {
