@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 import SimpleITK as sitk
 
 from radfind.engines.api import EngineInfo
-from radfind.errors import EngineError, InputError
+from radfind.errors import EngineError, InputError, NotSupportedError
 from radfind.evaluate import rendering, statistics
 from radfind.evaluate.manifest import read_manifest
 from radfind.evaluate.masks import score_mask
@@ -42,9 +43,11 @@ def test_the_bootstrap_interval_covers_the_mean_as_often_as_it_says() -> None:
 
 
 def test_calibration_by_hand() -> None:
-    error, bins = statistics.calibration_error([0.9, 0.9, 0.9, 0.9, 0.55, 0.55], [True, True, True, False, True, False])
+    error, bins = statistics.calibration([0.9, 0.9, 0.9, 0.9, 0.55, 0.55], [True, True, True, False, True, False])
     assert error == pytest.approx((4 * 0.15 + 2 * 0.05) / 6)
     assert bins == [(pytest.approx(0.55), 0.5, 2), (pytest.approx(0.9), 0.75, 4)]
+    error, bins = statistics.calibration([], [])
+    assert np.isnan(error) and bins == []
 
 
 def test_confusion_counts_every_pair() -> None:
@@ -88,9 +91,12 @@ def test_empty_masks_are_told_apart() -> None:
         ([{"task": "verify", "image": "a", "text": "b", "answer": "perhaps"}], "must be yes, no or maybe"),
         ([{"task": "rank", "image": "a", "text": "b", "slices": "1;x"}], "whole numbers"),
         ([{"task": "rank", "image": "a", "text": "b", "slice": "1"}], "unknown slice"),
+        ([{"task": "rank", "image": "ct", "text": "b", "slices": "1"}], r"case 1: the image .*ct does not exist"),
+        ([{"task": "segment", "image": "a", "text": "b", "truth": "t"}], r"the truth .*t does not exist"),
     ],
 )
 def test_a_wrong_manifest_says_where(tmp_path: Path, rows: Any, words: str) -> None:
+    (tmp_path / "a").touch()
     (tmp_path / "m.json").write_text(json.dumps(rows))
     with pytest.raises(InputError, match=words):
         read_manifest(tmp_path / "m.json")
@@ -137,9 +143,10 @@ def test_a_whole_run(tmp_path: Path) -> None:
         "rank,ct.nrrd,结节,,,4;5;6,,CT\n"
         "verify,ct.nrrd,nodule,,,,yes,CT\n"
         "verify,ct.nrrd,pleural effusion,,,,yes,CT\n"
+        "verify,ct.nrrd,nodule,,,,yes,MR\n"
         "segment,ct.nrrd,nodule,truth.nrrd,3,,,CT\n"
     )
-    cases = read_manifest(manifest)
+    cases = read_manifest(manifest).cases
     assert cases[1].slices == (4, 5, 6)
     made = evaluate(cases, ["oracle", "broken"], find={"oracle": _Oracle(), "broken": _Broken()}.__getitem__)
     by = {(one.engine, one.task): one for one in made.summaries}
@@ -148,12 +155,17 @@ def test_a_whole_run(tmp_path: Path) -> None:
     assert by["oracle", "rank"].figures["top-3 recall"].value == 1
     assert by["oracle", "segment"].figures["dice"].value == 1
     assert by["oracle", "segment"].recall_by_size["6 to 10 mm"].value == 1  # 300 mm3: 8.3 mm
-    assert by["oracle", "verify"].figures["accuracy"].value == 0.5
-    assert by["oracle", "verify"].by_modality["CT"].count == 2
-    assert by["oracle", "verify"].confusion["yes"] == {"yes": 1, "no": 1, "maybe": 0}
+    assert list(by["oracle", "verify"].answers) == ["all", "CT", "MR"]
+    for modality, right, count in (("all", 2 / 3, 3), ("CT", 0.5, 2), ("MR", 1, 1)):
+        answers = by["oracle", "verify"].answers[modality]
+        assert (answers.figures["accuracy"].value, answers.figures["accuracy"].count) == (pytest.approx(right), count)
+        assert answers.figures["calibration error"].value == pytest.approx(abs(right - 0.8))  # it is always 0.8 sure
+        assert answers.confusion["yes"] == {"yes": count - (modality != "MR"), "no": int(modality != "MR"), "maybe": 0}
+        assert answers.calibration == ((pytest.approx(0.8), pytest.approx(right), count),)
     assert (by["broken", "rank"].failed, by["broken", "rank"].figures["top-1"].value) == (2, 0)
     text = rendering.as_text(made)
     assert "top-1" in text and "1.000 [1.000, 1.000]" in text
+    assert "accuracy, MR" in text and "calibration error, CT" in text
     loaded = json.loads(rendering.as_json(made))
     assert loaded["summaries"][0]["figures"]["top-1"]["value"] == 1
     page = rendering.as_html(made)
@@ -166,4 +178,44 @@ def test_a_truth_on_another_grid_is_refused(tmp_path: Path) -> None:
     manifest = tmp_path / "m.json"
     manifest.write_text(json.dumps([{"task": "segment", "image": "ct.nrrd", "text": "x", "truth": "truth.nrrd"}]))
     with pytest.raises(InputError, match="does not lie on the grid"):
-        evaluate(read_manifest(manifest), ["oracle"], find={"oracle": _Oracle()}.__getitem__)
+        evaluate(read_manifest(manifest).cases, ["oracle"], find={"oracle": _Oracle()}.__getitem__)
+
+
+def test_what_cannot_be_evaluated_is_said_before_anything_runs(tmp_path: Path) -> None:
+    sitk.WriteImage(sitk.GetImageFromArray(np.ones((4, 8, 8), np.int16)), str(tmp_path / "ct.nrrd"))
+
+    def run(engine: Any, **case: Any) -> None:
+        (tmp_path / "m.json").write_text(json.dumps([{"image": "ct.nrrd", "text": "x", **case}]))
+        evaluate(read_manifest(tmp_path / "m.json").cases, ["it"], find={"it": engine}.__getitem__)
+
+    with pytest.raises(NotSupportedError, match="No case asks for what the engine 'it' can do: rank"):
+        run(_Broken(), task="verify", answer="yes")
+    with pytest.raises(NotSupportedError, match="'it' is not available: no weights"):
+        run(_Absent(), task="verify", answer="yes")
+    with pytest.raises(InputError, match=r"no positive slice to find: slices \[7\]; the image has slices 0 to 3"):
+        run(_Oracle(), task="rank", slices=[7])
+
+
+def test_a_failure_counts_every_lesion_as_missed(tmp_path: Path) -> None:
+    array = np.zeros((6, 16, 16), np.uint8)
+    array[1:3, 2:5, 2:5] = array[4, 10:14, 10:14] = 1
+    sitk.WriteImage(sitk.GetImageFromArray(array), str(tmp_path / "truth.nrrd"))
+    sitk.WriteImage(sitk.GetImageFromArray(array.astype(np.int16)), str(tmp_path / "ct.nrrd"))
+    case = {"task": "segment", "image": "ct.nrrd", "text": "x", "truth": "truth.nrrd", "modality": "CT"}
+    (tmp_path / "m.json").write_text(json.dumps([case]))
+    made = evaluate(read_manifest(tmp_path / "m.json").cases, ["it"], find={"it": _Failing()}.__getitem__)
+    (summary,) = made.summaries
+    assert (summary.failed, summary.figures["dice"].value) == (1, 0)
+    assert [(figure.value, figure.count) for figure in summary.recall_by_size.values()] == [(0, 2)]
+
+
+class _Absent(_Oracle):
+    def info(self) -> EngineInfo:
+        return dataclasses.replace(super().info(), available=False, unavailable_reason="no weights")
+
+
+class _Failing(_Oracle):
+    tasks = ("segment",)
+
+    def segment(self, volume: Any, prompts: Any, **options: Any) -> Segmentation:
+        raise NotSupportedError("it does not know that")

@@ -16,8 +16,18 @@ def register(app: typer.Typer) -> None:
 
 
 def evaluate(
-    manifest: Annotated[Path, typer.Argument(help="CSV or JSON list of cases.", metavar="MANIFEST")],
+    manifest: Annotated[
+        Path,
+        typer.Argument(
+            help="CSV or JSON list of cases, or ReXGroundingCT's dataset.json beside its segmentations.",
+            metavar="MANIFEST",
+        ),
+    ],
     engine: Annotated[list[str] | None, typer.Option(help="Engine to ask; repeatable. Default: builtin.")] = None,
+    images: Annotated[
+        Path | None, typer.Option(help="ReXGroundingCT: folder of the CTs, if not that of MANIFEST.")
+    ] = None,
+    split: Annotated[str, typer.Option(help="ReXGroundingCT: which list.")] = "val",
     html: Annotated[Path | None, typer.Option(help="Also write a page with plots.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
@@ -26,9 +36,9 @@ def evaluate(
     from radfind.evaluate.rendering import as_html, as_json, as_text
     from radfind.evaluate.runner import evaluate as run
 
-    cases = read_manifest(manifest)
+    listed = read_manifest(manifest, images=images, split=split)
     with progress("Evaluating") as context:
-        evaluation = run(cases, engine or ["builtin"], context=context)
+        evaluation = run(listed.cases, engine or ["builtin"], notes=listed.notes, context=context)
     if html is not None:
         html.write_text(as_html(evaluation), encoding="utf-8")
     print(as_json(evaluation) if json else as_text(evaluation))

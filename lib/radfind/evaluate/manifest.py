@@ -3,63 +3,40 @@
 from __future__ import annotations
 
 import csv
-import dataclasses
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from radfind.errors import InputError
-from radfind.results import Answer
+from radfind.evaluate import rexgrounding
+from radfind.evaluate.cases import Case, Manifest
 
-Task = Literal["rank", "verify", "segment"]
 _FIELDS = ("task", "image", "text", "truth", "label", "slices", "answer", "series", "modality")
 
 
-@dataclasses.dataclass(frozen=True)
-class Case:
-    """One question with its known answer.
-
-    Arguments:
-        task: "rank", "verify" or "segment".
-        image: what `radfind.load` reads; relative to the manifest's folder.
-        text: the question or statement.
-        truth: labelmap on the image's grid (for "segment"; for "rank" a slice counts as positive if the mask
-            meets it, as in ReXGroundingCT).
-        label: value in the labelmap; any non-zero value when None.
-        slices: positive slices, 0-based k, instead of a mask.
-        answer: for "verify".
-        series: Series Instance UID when the image holds several.
-        modality: of an image file that states none.
-    """
-
-    task: Task
-    image: Path
-    text: str
-    truth: Path | None = None
-    label: int | None = None
-    slices: tuple[int, ...] = ()
-    answer: Answer | None = None
-    series: str | None = None
-    modality: str | None = None
-
-
-def read_manifest(path: Path) -> list[Case]:
+def read_manifest(path: Path, *, images: Path | None = None, split: str = "val") -> Manifest:
     """The cases of a manifest.
 
     CSV: a header with some of task, image, text, truth, label, slices ("56;57;58"), answer, series, modality.
-    JSON: a list of objects with these names (slices a list).
+    JSON: a list of objects with these names (slices a list); or a list of ReXGroundingCT as published.
+
+    Arguments:
+        images, split: for ReXGroundingCT, see `rexgrounding.read_rexgrounding`.
 
     Raises:
-        InputError: unreadable, an unknown column, or a case without what its task needs; the message says which.
+        InputError: unreadable, an unknown column, a case without what its task needs, or a file that does not exist;
+            the message says which.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
         rows: Any = json.loads(text) if path.suffix == ".json" else list(csv.DictReader(text.splitlines()))
     except (OSError, ValueError, csv.Error) as error:
         raise InputError(f"The manifest {path} cannot be read: {error}") from error
+    if rexgrounding.is_rexgrounding(rows):
+        return rexgrounding.read_rexgrounding(path, rows, images=images, split=split)
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows) or not rows:
         raise InputError(f"The manifest {path} holds no list of cases.")
-    return [_case(row, f"{path}, case {number}", path.parent) for number, row in enumerate(rows, start=1)]
+    return Manifest(tuple(_case(row, f"{path}, case {n}", path.parent) for n, row in enumerate(rows, start=1)))
 
 
 def _case(row: dict[str, Any], where: str, base: Path) -> Case:
@@ -84,6 +61,9 @@ def _case(row: dict[str, Any], where: str, base: Path) -> Case:
         label = int(given["label"]) if "label" in given else None
     except (TypeError, ValueError) as error:
         raise InputError(f"{where}: slices and label must be whole numbers ({error}).") from error
+    for field in ("image", "truth"):
+        if field in given and not (base / given[field]).exists():
+            raise InputError(f"{where}: the {field} {base / given[field]} does not exist.")
     return Case(
         task=task,  # type: ignore[arg-type]
         image=base / given["image"],

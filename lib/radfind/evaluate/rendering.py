@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from radfind.evaluate.runner import Evaluation, Summary
+from radfind.evaluate.runner import Answers, Evaluation, Summary
 from radfind.evaluate.statistics import Figure
 
 
@@ -26,6 +26,7 @@ def as_text(evaluation: Evaluation) -> str:
             cells = [_cell(_figures(one).get(name)) for one in group]
             lines.append(f"{name:{width}s}  " + "  ".join(f"{cell:>22s}" for cell in cells))
         lines.append("")
+    lines += [f"Note: {note}." for note in evaluation.notes]
     return "\n".join(lines).rstrip()
 
 
@@ -48,8 +49,8 @@ def as_json(evaluation: Evaluation) -> str:
 
 def as_html(evaluation: Evaluation) -> str:
     """A page without outside parts: for each task the engines side by side, with a bar and its interval for each
-    figure in 0..1, and for verdicts a confusion table and a calibration plot for each engine."""
-    parts = []
+    figure that is a share, and for verdicts a confusion table and a calibration plot for each engine and modality."""
+    parts = [f"<p>Note: {html.escape(note)}.</p>" for note in evaluation.notes]
     for task in dict.fromkeys(one.task for one in evaluation.summaries):
         group = [one for one in evaluation.summaries if one.task == task]
         heads = "".join(
@@ -58,10 +59,10 @@ def as_html(evaluation: Evaluation) -> str:
         )
         parts.append(f"<h2>{html.escape(task)}</h2><table><tr><th></th>{heads}</tr>")
         for name in dict.fromkeys(name for one in group for name in _figures(one)):
-            cells = "".join(f"<td>{_bar_cell(_figures(one).get(name))}</td>" for one in group)
+            cells = "".join(f"<td>{_bar_cell(name, _figures(one).get(name))}</td>" for one in group)
             parts.append(f"<tr><td>{html.escape(name)}</td>{cells}</tr>")
         parts.append("</table>")
-        parts += [_answers(one) for one in group if one.confusion or one.calibration]
+        parts += [_verdicts(one) for one in group if one.answers]
     errors = [one for one in evaluation.outcomes if one.error]
     if errors:
         parts.append("<h2>Failed</h2><ul>")
@@ -71,24 +72,35 @@ def as_html(evaluation: Evaluation) -> str:
         '<!doctype html><html lang="en"><meta charset="utf-8"><title>RadFind evaluation</title><style>'
         "body{font:15px sans-serif;margin:2em auto;max-width:60em;color:#222}td,th{padding:.3em .8em;text-align:left}"
         "table{border-collapse:collapse;margin:.5em 0}tr{border-bottom:1px solid #ddd}small{font-weight:normal}"
-        "svg{display:block}</style><h1>RadFind evaluation</h1><p>Means over cases with 95 % bootstrap intervals. "
+        "svg{display:block}.row{display:flex;flex-wrap:wrap;gap:1em 3em}h4{margin:0}</style>"
+        "<h1>RadFind evaluation</h1><p>Means over cases with 95 % bootstrap intervals. "
         "A failed case counts as missed.</p>" + "".join(parts) + "</html>"
     )
 
 
-def _answers(one: Summary) -> str:
+def _verdicts(one: Summary) -> str:
+    made = "".join(_answers(modality, answers) for modality, answers in one.answers.items())
+    return f"<h3>{html.escape(one.engine)}</h3><div class=row>{made}</div>"
+
+
+def _answers(modality: str, one: Answers) -> str:
     answers = list(one.confusion)
     rows = "".join(
         f"<tr><th>{expected}</th>{''.join(f'<td>{given[answer]}</td>' for answer in answers)}</tr>"
         for expected, given in one.confusion.items()
     )
-    table = f"<table><tr><th>expected</th>{''.join(f'<th>answered {a}</th>' for a in answers)}</tr>{rows}</table>"
-    return f"<h3>{html.escape(one.engine)}</h3>" + table + (_calibration(one) if one.calibration else "")
+    heads = "".join(f"<th>{answer}</th>" for answer in answers)
+    table = f"<table><tr><td>expected \\ answered</td>{heads}</tr>{rows}</table>"
+    plot = _calibration(one) if one.calibration else ""
+    return f"<section><h4>{html.escape(modality)}</h4>{table}{plot}</section>"
 
 
 def _figures(one: Summary) -> dict[str, Figure]:
-    made = dict(one.figures)
-    made |= {f"accuracy, {modality}": figure for modality, figure in one.by_modality.items()}
+    made: dict[str, Figure] = {}
+    for modality, answers in one.answers.items():
+        where = "" if modality == "all" else f", {modality}"
+        made |= {f"{name}{where}": figure for name, figure in answers.figures.items()}
+    made |= one.figures
     made |= {f"lesions found, {size}": figure for size, figure in one.recall_by_size.items()}
     return made
 
@@ -101,8 +113,9 @@ def _cell(figure: Figure | None) -> str:
     return f"{figure.value:.3f} [{figure.low:.3f}, {figure.high:.3f}]"
 
 
-def _bar_cell(figure: Figure | None) -> str:
-    return _cell(figure) + (_bar(figure) if figure is not None and 0 <= figure.value <= 1 else "")
+def _bar_cell(name: str, figure: Figure | None) -> str:
+    share = figure is not None and not name.endswith((" s", " mm"))
+    return _cell(figure) + (_bar(figure) if figure is not None and share else "")
 
 
 def _bar(figure: Figure) -> str:
@@ -113,14 +126,29 @@ def _bar(figure: Figure) -> str:
     return f'<svg width="200" height="14"><rect width="{width}" height="14" fill="#7aa6c2"/>{interval}</svg>'
 
 
-def _calibration(one: Summary) -> str:
+def _calibration(one: Answers) -> str:
+    """Confidence to the right, share of correct answers upwards; larger dots stand for more answers."""
+
+    def x(share: float) -> float:
+        return 50 + 160 * share
+
+    def y(share: float) -> float:
+        return 175 - 160 * share
+
     most = max(count for _, _, count in one.calibration)
     dots = "".join(
-        f'<circle cx="{20 + 160 * sure:.1f}" cy="{180 - 160 * right:.1f}" r="{3 + 6 * count / most:.1f}" '
-        'fill="#7aa6c2"/>'
+        f'<circle cx="{x(sure):.1f}" cy="{y(right):.1f}" r="{3 + 6 * count / most:.1f}" fill="#7aa6c2">'
+        f"<title>{count} answers: confidence {sure:.2f}, {right:.2f} correct</title></circle>"
         for sure, right, count in one.calibration
     )
+    ticks = "".join(
+        f'<text x="{x(share)}" y="190" text-anchor="middle">{share:g}</text>'
+        f'<text x="44" y="{y(share) + 4}" text-anchor="end">{share:g}</text>'
+        for share in (0, 0.5, 1)
+    )
     return (
-        '<svg width="200" height="210"><path d="M20 20V180H180M20 180L180 20" fill="none" stroke="#999"/>'
-        f'{dots}<text x="40" y="200" font-size="11">confidence; up: share correct</text></svg>'
+        '<svg width="230" height="215" font-size="11" role="img" aria-label="Calibration: confidence and share '
+        f'correct"><path d="M{x(0)} {y(1)}V{y(0)}H{x(1)}M{x(0)} {y(0)}L{x(1)} {y(1)}" fill="none" stroke="#999"/>'
+        f'{dots}{ticks}<text x="{x(0.5)}" y="207" text-anchor="middle">confidence</text>'
+        f'<text transform="translate(14 {y(0.5)}) rotate(-90)" text-anchor="middle">share correct</text></svg>'
     )

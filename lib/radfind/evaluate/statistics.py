@@ -56,21 +56,21 @@ def reciprocal_rank(ranked: Sequence[int], positive: Collection[int]) -> float:
     return next((1 / rank for rank, index in enumerate(ranked, start=1) if index in positive), 0.0)
 
 
-def calibration_error(
-    confidences: Sequence[float], correct: Sequence[bool], bins: int = 10
+def calibration(
+    confidences: Sequence[float] | npt.NDArray[np.float64],
+    correct: Sequence[bool] | npt.NDArray[np.bool_],
+    bins: int = 10,
 ) -> tuple[float, list[tuple[float, float, int]]]:
-    """Expected calibration error (Naeini et al., AAAI 2015), and for each filled bin of confidence its mean
-    confidence, its share of correct answers, and its number of answers."""
+    """Expected calibration error (Naeini et al., AAAI 2015; NaN without answers), and for each filled bin of
+    confidence its mean confidence, its share of correct answers, and its number of answers."""
     sure, right = np.asarray(confidences, float), np.asarray(correct, float)
     place = np.minimum((sure * bins).astype(int), bins - 1)
-    filled = [
-        (float(sure[place == index].mean()), float(right[place == index].mean()), int((place == index).sum()))
-        for index in range(bins)
-        if (place == index).any()
-    ]
-    total = sum(count for _, _, count in filled)
-    error = sum(abs(mean - share) * count for mean, share, count in filled) / total if total else float("nan")
-    return error, filled
+    counts, sums, hits = (np.bincount(place, weights, bins) for weights in (None, sure, right))
+    filled = [(sums[n] / counts[n], hits[n] / counts[n], int(counts[n])) for n in np.flatnonzero(counts)]
+    if not filled:
+        return float("nan"), []
+    error = float(np.abs(sums - hits).sum() / counts.sum())
+    return error, [(float(mean), float(share), count) for mean, share, count in filled]
 
 
 def confusion(expected: Sequence[str], given: Sequence[str]) -> dict[str, dict[str, int]]:
