@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,11 +13,12 @@ import tiny_qwen
 
 from radfind.engines import qwen3vl, weights
 from radfind.engines.api import Context
-from radfind.engines.qwen3vl import memory, search
-from radfind.engines.qwen3vl.documents import Image, Seen
-from radfind.engines.qwen3vl.engine import QwenEngine
+from radfind.engines.qwen3vl import memory, search, template
+from radfind.engines.qwen3vl.documents import Clip, Image, Seen
+from radfind.engines.qwen3vl.engine import PROMPT_TOKENS, QwenEngine
 from radfind.engines.qwen3vl.scorer import Query, Scorer
 from radfind.engines.qwen3vl.vision_cache import VisionCache
+from radfind.engines.slice_images import SlicePictures
 from radfind.errors import CancelledError, ImageError
 from radfind.prompts import TextPrompt
 from radfind.volume import Geometry, SliceSource, Volume
@@ -38,7 +40,6 @@ def _volume(slices: int = 12, size: int = 64, seed: int = 0) -> Volume:
 
 
 def test_ranking_is_that_of_single_straight_scores(folder: Path) -> None:
-    from radfind.engines.qwen3vl import template
     from radfind.imaging import windows
 
     volume = _volume(5)
@@ -100,6 +101,18 @@ def test_batches_follow_the_free_memory(
     assert batches == [5, 5, 2]
 
 
+def test_batches_follow_the_size_of_the_slices(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = QwenEngine(folder, explain=0)
+    scorer = engine._load(Context())
+    small = memory.bytes_per_token(scorer.model.config, 4) * (4 + PROMPT_TOKENS) / memory.USED
+    monkeypatch.setattr(memory, "free_bytes", lambda device: int(12.5 * small))  # twelve slices of 64 x 64
+    batches = _batches(engine, monkeypatch)
+    engine.rank(_volume(12), TEXT, context=Context())
+    engine.rank(_volume(6, 512), TEXT, context=Context())  # 256 tokens a slice instead of 4
+    engine.rank(_volume(12), TEXT, context=Context())
+    assert batches == [12, 4, 2, 12]
+
+
 def test_half_as_many_after_memory_ran_out(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "free_bytes", lambda device: 1 << 40)
     engine = QwenEngine(folder, explain=0, coarse=False)
@@ -108,6 +121,8 @@ def test_half_as_many_after_memory_ran_out(folder: Path, monkeypatch: pytest.Mon
     assert batches == [32, 8]
     assert engine.shrink() == "ran with batches of 16 slices: memory was not enough for more"
     assert engine.cache.size == 0
+    engine.rank(_volume(40), TEXT, context=Context())
+    assert batches == [32, 8, 16, 16, 8]
 
 
 def test_the_estimate_covers_what_the_model_keeps_and_grows_with_it(folder: Path) -> None:
@@ -135,6 +150,42 @@ def _batches(engine: QwenEngine, monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     monkeypatch.setattr(scorer, "score", score)
     return made
+
+
+@pytest.mark.parametrize(
+    ("modality", "options", "instruction"),
+    [
+        ("US", {}, template.INSTRUCTIONS["ultrasound"]),
+        ("SM", {}, template.INSTRUCTIONS["pathology"]),
+        ("MR", {}, template.INSTRUCTIONS["radiology"]),
+        ("ES", {"instruction": "radiology"}, template.INSTRUCTIONS["radiology"]),
+        ("ES", {"instruction": "Find the polyp."}, "Find the polyp."),
+    ],
+)
+def test_the_instruction_fits_the_modality(
+    folder: Path, modality: str, options: dict[str, str], instruction: str
+) -> None:
+    volume = dataclasses.replace(_volume(2), modality=modality)
+    scores = QwenEngine(folder, explain=0, **options).rank(volume, TEXT, context=Context()).scores
+    pictures = SlicePictures(volume)
+    expected = [tiny_qwen.straight_score(folder, instruction, TEXT.text, [pictures.picture(k)]) for k in range(2)]
+    np.testing.assert_allclose(scores, expected, atol=1e-5)
+
+
+def test_a_cine_loop_is_shown_as_clips(folder: Path) -> None:
+    """Frame k with those one second before and after it, as the recording's frame time says."""
+    loop = dataclasses.replace(_volume(12), modality="US", header={"FrameTime": "250"})
+    scores = QwenEngine(folder, explain=0, clip_seconds=1).rank(loop, TEXT, context=Context()).scores
+    scorer = Scorer(folder)
+    query = scorer.query(TEXT.text, "ultrasound")
+    pictures = SlicePictures(loop)
+    for k, frames in ((0, (0, 4)), (5, (1, 5, 9)), (11, (7, 11))):
+        clip = Clip(np.stack([pictures.picture(n) for n in frames]), 1.0)
+        assert scores[k] == pytest.approx(scorer.score(query, [scorer.see([clip])])[0], abs=1e-5)
+    still = dataclasses.replace(loop, header={})
+    alone = QwenEngine(folder, explain=0).rank(still, TEXT, context=Context()).scores
+    asked = QwenEngine(folder, explain=0, clip_seconds=1).rank(still, TEXT, context=Context()).scores
+    np.testing.assert_allclose(asked, alone, atol=1e-6)
 
 
 def test_a_report_is_asked_claim_by_claim(folder: Path) -> None:

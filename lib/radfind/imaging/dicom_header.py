@@ -45,6 +45,7 @@ KEPT = (
     "KVP", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "PositionReferenceIndicator", "StudyID",
     "SeriesNumber", "Laterality", "ImageLaterality", "ViewPosition", "SOPClassUID", "ImageType", "Units",
     "DecayCorrection", "WindowCenter", "WindowWidth", "PhotometricInterpretation", "GantryDetectorTilt",
+    "FrameTime", "CineRate", "RecommendedDisplayFrameRate",
 )  # fmt: skip
 
 # What reading itself needs.
@@ -59,7 +60,7 @@ _NEEDED = (
     "RedPaletteColorLookupTableData", "GreenPaletteColorLookupTableData", "BluePaletteColorLookupTableData",
     "SegmentedRedPaletteColorLookupTableData", "SegmentedGreenPaletteColorLookupTableData",
     "SegmentedBluePaletteColorLookupTableData", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
-    "FrameTime", "CineRate", "RecommendedDisplayFrameRate", "TotalPixelMatrixColumns", "TotalPixelMatrixRows",
+    "TotalPixelMatrixColumns", "TotalPixelMatrixRows",
 )  # fmt: skip
 
 _TAGS = [BaseTag(tag) for keyword in (*KEPT, *_NEEDED) if (tag := tag_for_keyword(keyword)) is not None]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -11,11 +12,13 @@ import numpy.typing as npt
 from radfind.engines import selection
 from radfind.engines.api import Context
 from radfind.engines.qwen3vl import memory, search
-from radfind.engines.qwen3vl.documents import FACTOR, Image, Seen, smart_size
+from radfind.engines.qwen3vl.documents import CLIP_FPS, FACTOR, Clip, Image, Seen, smart_size
 from radfind.engines.qwen3vl.scorer import Query, Scorer
+from radfind.engines.qwen3vl.template import instruction_for
 from radfind.engines.qwen3vl.vision_cache import VisionCache
 from radfind.engines.slice_images import SlicePictures, presets_for
 from radfind.engines.statements import Statement, statements, to_look_for
+from radfind.imaging.cine import frame_rate
 from radfind.language.concepts import Concept
 from radfind.language.reader import read
 from radfind.prompts import TextPrompt
@@ -31,6 +34,9 @@ trained to rank, not to give probabilities: these limits are a convention, not a
 PROMPT_TOKENS = 160
 """About what instruction, query and template take."""
 
+Part: TypeAlias = tuple[int, ...]
+"""Indices of slices seen together: one makes an image, several (a second apart) a clip."""
+
 MOST_QUERIES = 16
 """A report with more statements than this is ranked by its first ones (and the result says so)."""
 
@@ -41,10 +47,13 @@ class QwenEngine:
     Arguments:
         folder: the weights.
         device, dtype, attention: as for `Scorer`.
-        instruction: a preset of `template.INSTRUCTIONS` or a free instruction.
+        instruction: for rankings, a preset of `template.INSTRUCTIONS` or a free instruction; by default the preset for
+            the volume's modality.
         windows: CT display presets, one (grey) or three (red, green, blue); by default those the text's
             concepts are best seen in.
         neighbours: so many slices on either side are shown in the same document as further images.
+        clip_seconds: of a cine loop that states its frame rate, so many seconds on either side of a frame are shown
+            with it as one clip, at a frame a second; 0 shows frames alone.
         batch_size: documents at a time; by default as many as the device's free memory holds (`memory`). Halved
             when memory runs out all the same.
         cache_bytes, cache_on_host: of the vision cache, which takes `memory.CACHED` of the free memory at most.
@@ -60,9 +69,10 @@ class QwenEngine:
         device: str = "cpu",
         dtype: str | None = None,
         attention: str = "sdpa",
-        instruction: str = "radiology",
+        instruction: str | None = None,
         windows: tuple[str, ...] | None = None,
         neighbours: int = 0,
+        clip_seconds: int = 0,
         batch_size: int | None = None,
         cache_bytes: int = 4 << 30,
         cache_on_host: bool = False,
@@ -74,7 +84,10 @@ class QwenEngine:
         self._instruction = instruction
         self._windows = windows
         self._neighbours = neighbours
-        self._batch = batch_size or 0  # 0: not chosen yet
+        self._clip = clip_seconds
+        self._sized = batch_size is None  # by the free memory, for each question anew
+        self._most = batch_size or memory.MOST
+        self._batch = 0  # of the question under way
         self._coarse = coarse
         self._explain = explain
         self._scorer: Scorer | None = None
@@ -84,9 +97,9 @@ class QwenEngine:
         """After an out-of-memory: halve the batch; what to tell the user, or None at the smallest."""
         if self._batch <= 1:
             return None
-        self._batch //= 2
+        self._most = self._batch // 2
         self.cache.clear()
-        return f"ran with batches of {self._batch} slices: memory was not enough for more"
+        return f"ran with batches of {self._most} slices: memory was not enough for more"
 
     def rank(
         self,
@@ -119,10 +132,11 @@ class QwenEngine:
                 f"one slice in {search.STRIDE} was scored first and then those around the best; a finding on few "
                 "slices may be missed, and the scores of the other slices are interpolated"
             )
+        instruction = self._instruction or instruction_for(volume.modality)
         rows, scored = [], set()
         for index, statement in enumerate(asked):
             share = context.part(0.9 * index / len(asked), 0.9 * (index + 1) / len(asked))
-            query, pictures = self._ask(volume, statement, self._instruction, share)
+            query, pictures = self._ask(volume, statement, instruction, share)
             row, done = self._scores(query, pictures, coarse, share)
             rows.append(row)
             scored.update(done)
@@ -135,7 +149,7 @@ class QwenEngine:
                 text = f"Score {scores[k]:.2f} for '{statement.span.text}'."
                 return (Evidence(text, statement.span, _concept(statement), slices=(k, k)),)
             context.step(0.9 + 0.1 * (rank - 1) / max(self._explain, 1), "where the score comes from")
-            return (self._look(volume, statement, k, float(scores[k]), self._instruction, context),)
+            return (self._look(volume, statement, k, float(scores[k]), instruction, context),)
 
         return Ranking(
             selection.bookmarks(
@@ -164,13 +178,16 @@ class QwenEngine:
             verdicts.append(_verdict(statement, float(scores[best]), best, looked))
         return tuple(verdicts)
 
-    def _choose_batch(self, pictures: SlicePictures) -> None:
+    def _batch_for(self, pictures: SlicePictures) -> int:
         assert self._scorer is not None
+        if not self._sized:
+            return self._most
         height, width = smart_size(*pictures.volume.geometry.shape[1:])
-        tokens = height * width // FACTOR**2 * (2 * self._neighbours + 1) + PROMPT_TOKENS
+        patches = sum((len(part) + 1) // 2 for part in self._document(pictures, len(pictures) // 2))
+        tokens = height * width // FACTOR**2 * patches + PROMPT_TOKENS
         free = memory.free_bytes(self._device)
-        self._batch = memory.batch_size(self._scorer.model.config, tokens, self._scorer.dtype.itemsize, free)
-        self.cache.bound(int(memory.CACHED * memory.free_bytes("cpu" if self.cache.on_host else self._device)))
+        fits = memory.batch_size(self._scorer.model.config, tokens, self._scorer.dtype.itemsize, free)
+        return min(fits, self._most)
 
     def _is_coarse(self, volume: Volume) -> bool:
         count = volume.geometry.shape[0]
@@ -182,6 +199,8 @@ class QwenEngine:
         if self._scorer is None:
             context.step(0.0, "loading the model")
             self._scorer = Scorer(self._folder, device=self._device, dtype=self._dtype, attention=self._attention)
+            kept_on = "cpu" if self.cache.on_host else self._device
+            self.cache.bound(int(memory.CACHED * memory.free_bytes(kept_on)))
         return self._scorer
 
     def _ask(
@@ -190,8 +209,7 @@ class QwenEngine:
         scorer = self._load(context)
         presets = self._windows or presets_for([statement.window] if statement.window else [])
         pictures = SlicePictures(volume, presets)
-        if self._batch == 0:
-            self._choose_batch(pictures)
+        self._batch = self._batch_for(pictures)
         return scorer.query(text or statement.span.text.strip(), instruction), pictures
 
     def _scores(
@@ -214,24 +232,29 @@ class QwenEngine:
 
     def _score_batch(self, query: Query, pictures: SlicePictures, batch: Sequence[int]) -> npt.NDArray[np.float64]:
         assert self._scorer is not None
-        shown = [self._stack(k, len(pictures)) for k in batch]
-        seen = self._see(pictures, sorted({k for stack in shown for k in stack}))
-        return self._scorer.score(query, [[seen[k] for k in stack] for stack in shown])
+        documents = [self._document(pictures, k) for k in batch]
+        seen = self._see(pictures, sorted({part for document in documents for part in document}))
+        return self._scorer.score(query, [[seen[part] for part in document] for document in documents])
 
-    def _stack(self, k: int, count: int) -> list[int]:
-        """The slices shown for slice k, in order, k among them."""
-        return [n for n in range(k - self._neighbours, k + self._neighbours + 1) if 0 <= n < count]
+    def _document(self, pictures: SlicePictures, k: int) -> list[Part]:
+        """What is shown for slice k: it and its neighbours in order, or one clip around it."""
+        count = len(pictures)
+        rate = frame_rate(pictures.volume) if self._clip else None
+        if rate is not None:
+            times = (k + round(second * rate / CLIP_FPS) for second in range(-self._clip, self._clip + 1))
+            return [tuple(n for n in times if 0 <= n < count)]
+        return [(n,) for n in range(k - self._neighbours, k + self._neighbours + 1) if 0 <= n < count]
 
-    def _see(self, pictures: SlicePictures, indices: Sequence[int]) -> dict[int, Seen]:
+    def _see(self, pictures: SlicePictures, parts: Sequence[Part]) -> dict[Part, Seen]:
         assert self._scorer is not None
-        keys = {k: pictures.key(k) for k in indices}
-        seen = {k: found for k, key in keys.items() if (found := self.cache.get(key)) is not None}
-        missing = [k for k in indices if k not in seen]
+        keys = {part: b"".join(pictures.key(k) for k in part) for part in parts}
+        seen = {part: found for part, key in keys.items() if (found := self.cache.get(key)) is not None}
+        missing = [part for part in parts if part not in seen]
         for start in range(0, len(missing), self._batch):  # neighbours make it more than one batch
             group = missing[start : start + self._batch]
-            for k, made in zip(group, self._scorer.see([Image(pictures.picture(k)) for k in group]), strict=True):
-                self.cache.put(keys[k], made)
-                seen[k] = made
+            for part, made in zip(group, self._scorer.see([_shown(pictures, part) for part in group]), strict=True):
+                self.cache.put(keys[part], made)
+                seen[part] = made
         return seen
 
     def _look(
@@ -264,12 +287,18 @@ class QwenEngine:
         )
 
 
+def _shown(pictures: SlicePictures, part: Part) -> Image | Clip:
+    if len(part) == 1:
+        return Image(pictures.picture(part[0]))
+    return Clip(np.stack([pictures.picture(k) for k in part]), CLIP_FPS)
+
+
 def _concept(statement: Statement) -> Concept | None:
     return statement.finding.concept if statement.finding else None
 
 
 def _verdict(statement: Statement, score: float, k: int, looked: Evidence) -> Verdict:
-    shown = f"slice {k + 1} fits '{statement.english}' best, with a score of {score:.2f} of 1"
+    shown = f"slice {k} fits '{statement.english}' best, with a score of {score:.2f} of 1"
     limits = f"(from {YES} taken as shown, up to {NO} as not shown; a ranking score, not a probability)"
     answer: Answer = "maybe"
     confidence = 1 - 2 * abs(score - 0.5)

@@ -24,6 +24,9 @@ INSTRUCTIONS: dict[str, str] = {
 """Instructions by name. Only "default" is the published one; the others are written for the task, as the
 model's authors advise (in English whatever the query's language)."""
 
+_INSTRUCTION_FOR = {"US": "ultrasound", "IVUS": "ultrasound", "ES": "endoscopy", "SM": "pathology", "GM": "pathology"}
+"""By DICOM modality; "radiology" for all others."""
+
 VISION_START, VISION_END = "<|vision_start|>", "<|vision_end|>"
 IMAGE_PAD, VIDEO_PAD = "<|image_pad|>", "<|video_pad|>"
 
@@ -34,6 +37,11 @@ MAX_LENGTH = 10240
 def instruction(name_or_text: str) -> str:
     """The preset of that name, else the text itself (a free instruction)."""
     return INSTRUCTIONS.get(name_or_text, plain(name_or_text))
+
+
+def instruction_for(modality: str) -> str:
+    """The preset for slices of a DICOM modality."""
+    return _INSTRUCTION_FOR.get(modality, "radiology")
 
 
 def plain(text: str) -> str:
