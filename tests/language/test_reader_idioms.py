@@ -57,6 +57,31 @@ def sides(text: str) -> dict[str, str | None]:
         ("淋巴结，短径约17mm。", {"lymphadenopathy": "present"}),
         ("淋巴结，短径约7mm。", {}),
         ("A 17 mm lymph node of normal appearance, not pathologically enlarged.", {"lymphadenopathy": "absent"}),
+        (
+            "Lymph nodes are not observed in pathological sizes at both hilar levels.",
+            {"hilar_lymphadenopathy": "absent"},
+        ),
+        # a denial ends where "there are" begins
+        (
+            "No mass lesion is detected, and there are sequelae changes and a few nodules in both lungs.",
+            {"pulmonary_mass": "absent", "sequela": "present", "pulmonary_nodule": "present"},
+        ),
+        # a list goes on with a place of its own
+        (
+            "Mediastinal lymphadenopathies, mass in the left adrenal gland.",
+            {"mediastinal_lymphadenopathy": "present", "adrenal_nodule": "present"},
+        ),
+        # the heart told by its ratio to the chest
+        *(
+            (text, {"cardiomegaly": "present"})
+            for text in (
+                "CTO increased in favor of the heart.",
+                "The cardiothoracic index is slightly increased.",
+                "An increase in the cardiothoracic ratio.",
+                "心胸比增大。",
+            )
+        ),
+        ("The cardiothoracic ratio is normal.", {}),
         # where something is denied is itself there
         ("No cavity is seen in the consolidation.", {"cavity": "absent", "consolidation": "present"}),
         (

@@ -48,6 +48,28 @@ def told(text: str) -> list[tuple[str, str, str | None]]:
             "Peripheral opacity in the right lower lobe may represent pulmonary infarct.",
             [("pulmonary_opacity", "present", "right"), ("pulmonary_infarct", "uncertain", "right")],
         ),
+        # brackets and a heading do not keep the place from the finding itself
+        (
+            "Nodules (bronchiolitis?, infection?), more prominent in the upper zones of both lungs.",
+            [
+                ("pulmonary_nodule", "present", "both"),
+                ("bronchiolitis", "uncertain", "both"),
+                ("pneumonia", "uncertain", "both"),
+            ],
+        ),
+        (
+            "In the evaluation of both lungs; a ground-glass-like density increase is seen in the right middle lobe.",
+            [("ground_glass_opacity", "present", "right")],
+        ),
+        # what a thing shows is part of it; "with a" names another thing
+        (
+            "Sequelae with nodular formation in the apex of the left lung.",
+            [("sequela", "present", "left"), ("pulmonary_nodule", "present", "left")],
+        ),
+        (
+            "Emphysema with a 5 mm nodule in the right upper lobe.",
+            [("emphysema", "present", None), ("pulmonary_nodule", "present", "right")],
+        ),
         # an examination's purpose claims nothing
         ("Clinical evaluation is recommended for pneumonia.", []),
         # an earlier examination, told of at the end

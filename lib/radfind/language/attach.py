@@ -58,6 +58,7 @@ _VERB_OR_LINK = re.compile(
 _OF_SIZE = re.compile(r"\b(?:of|measuring|with a diameter of)\s(?:about |approximately )?[0-9][0-9.,x\s]*(?:mm|cm)\b")
 # "Consolidations with air bronchograms are observed in both lungs": the verb is that of the first.
 _HAVING = re.compile(r"\b(?:with|including|containing|accompanied by)\b(?: areas of)?")
+_PART = re.compile(r"s?\s(?:with|including|containing)\s(?!an?\b|[0-9])(?:[a-z-]+\s){0,2}")
 _SUBJECT = re.compile(
     r"\b(?:is|are|was|were)\s(?:[a-z]+ly\s)?(?:observed|seen|noted|detected|found|identified|present)\b"
 )
@@ -275,6 +276,8 @@ def _attach_in_clause(
     for earlier, claim in itertools.pairwise(claims):
         if claim.describes and not sided(earlier.words):  # "nodules, some of them calcified, in both lungs"
             earlier.words = sorted({*earlier.words, *claim.words}, key=order)
+        elif not sided(earlier.words) and _PART.fullmatch(folded, earlier.stop, claim.start):
+            earlier.words = sorted({*earlier.words, *claim.words}, key=order)  # "sequelae with nodularity in the apex"
         elif claim.describes and not claim.words and claim.presence == earlier.presence:
             claim.words = list(earlier.words)  # "nodules in both lungs, many of them calcified"
 

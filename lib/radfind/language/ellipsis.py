@@ -15,6 +15,7 @@ from radfind.language.lexicon import Lexicon, Match
 from radfind.language.lymph_nodes import Mention, enlarged_name, with_listed_nodes
 from radfind.language.text import Piece
 
+_HEART_RATIO = r"(?:cardio-?thoracic (?:ratio|index)|cto|ctr|心胸比(?:例|率)?)"
 # Changes the lexicon does not list as terms of their own -> the general finding they stand for; its organ makes it
 # special later ("increase in oesophageal wall thickness").
 _GENERAL: tuple[tuple[str, str], ...] = (
@@ -29,6 +30,12 @@ _GENERAL: tuple[tuple[str, str], ...] = (
         r"|dilation|dilated|ectatic|ectasia|widened|widening|aneurysmatic|扩张|增宽",
     ),
     ("effusion", "积水"),
+    (
+        "cardiomegaly",
+        rf"{_HEART_RATIO}(?: ratio| index)?(?: (?:is|was|has|has been|slightly|minimally|significantly))*"
+        r" (?:increased|enlarged)(?: in favou?r of (?:the )?heart)?"
+        rf"|(?:increased?|increased|enlarged)(?: in)?(?: the)? {_HEART_RATIO}(?: ratio)?",
+    ),
     (
         "atelectasis",
         r"collapse(?=\sof (?:the )?(?:(?:right|left|entire|whole)\s)?(?:upper|middle|lower|lung|lobe))"
@@ -72,6 +79,7 @@ _CONJUNCTION_BEFORE = re.compile(
     r"(?P<own>(?:(?:bilateral|left|right|mild|minimal|small|slight|moderate|massive|loculated)\s){0,2})|(?<=al)\s)\Z"
 )
 _IN_ORGAN = re.compile(r"\b(?:in|at|on) (?:the )?(?:(?:left|right) )?\Z")
+_IN_AN_ORGAN = re.compile(r"\s(?:in|of|at|on) (?:the |both |left |right )")
 _CONJUNCTION_AFTER = re.compile(
     r"\s*(?:,\s*(?:and|or)?\s|/|-|\s-\s|and/or\s|and\s|or\s)\s*(?:no\s)?((?:increased )?[a-z]{3,})(?![a-z])"
 )
@@ -216,6 +224,8 @@ def _latin_shared(
         match = _CONJUNCTION_AFTER.match(folded[position : min(sentence.stop, position + 40)])
         if match is None or _longer_name(named, position + match.start(1), position + match.end(1)):
             break
+        if "," in match.group() and _IN_AN_ORGAN.match(folded, position + match.end()):
+            break  # "mediastinal lymphadenopathy, mass in the left adrenal gland"
         stop = position + match.end()
         for cut in range(len(parts) - 1, 0, -1):
             change = "thickening" if "thick" in match[1] else match[1]

@@ -174,6 +174,10 @@ def find_place_words(folded: str, start: int, stop: int, anatomy: Iterable[Match
     for match in _SIDE.finditer(folded, start, stop):
         if any(m.span.start <= match.start() < m.span.stop for m in own_side):
             continue  # the right atrium is not on the right
+        if any(
+            folded[match.end() : m.span.start] == " " and lexicon.is_a(m.concept, "coronary_artery") for m in own_side
+        ):
+            continue
         before = folded[max(start, match.start() - 40) : match.start()]
         after = folded[match.end() : match.end() + 16]
         towards = _TOWARDS.search(before) or _DIRECTION.match(after) or (curved and "convexity" in after)

@@ -118,25 +118,24 @@ def _english_cuts(folded: str, sentence: Piece, named: Sequence[Piece]) -> list[
         joints = list(_JOINT.finditer(folded, first.end(), second.start()))
         if not joints:
             continue
-        chosen = None
-        if first.group().startswith("there"):
+        if second.group().startswith("there"):  # "no mass is detected, and there are a few nodules"
+            cuts.append(joints[-1].start())
+            continue
+        listed = first.group().startswith("there")
+        if listed:
             # "there are opacities and nodules, and pneumonia is considered": the list ends at the comma
             joints = [j for j in joints if re.match(r",\s*(?:and|but|while|whereas)\b", j.group())] or joints
         modifies = False
         for index, joint in enumerate(joints):
             opens = joint.group().startswith((",", ";"))
             modifies = bool(_MODIFIES.match(folded, joint.end())) or (modifies and not opens)
-            if modifies:
-                continue
             end = joints[index + 1].start() if index + 1 < len(joints) else second.end()
             names_next = any(joint.end() <= name.start < end for name in named)
             # after "there is", the first named thing belongs to it
             names_own = any(first.end() <= name.start < joint.start() for name in named)
-            if names_next and (names_own or not first.group().startswith("there")):
-                chosen = joint
+            if not modifies and names_next and (names_own or not listed):
+                cuts.append(joint.start())
                 break
-        if chosen is not None:
-            cuts.append(chosen.start())
     return cuts
 
 

@@ -85,5 +85,8 @@ def share_with_brackets(folded: str, claims: Sequence[Claim]) -> None:
             earlier.sizes = list(claim.sizes)  # "cholelithiasis (largest stone 14 mm)"
         if not sided(claim.words):
             claim.words = sorted({*earlier.words, *claim.words}, key=order)
-        elif not sided(earlier.words) and all(word.start > claim.stop for word in claim.words):
-            earlier.words = list(claim.words)  # "opacities (pneumonia?) in the right upper lobe"
+        close = folded.find(")", claim.stop)
+        inside = [c for c in claims if claim.start <= c.start < close]
+        behind = {word for c in inside for word in c.words if word.start > close}
+        if not sided(earlier.words) and behind:  # "opacities (pneumonia? infarct?) in the right upper lobe"
+            earlier.words = sorted({*earlier.words, *behind}, key=order)

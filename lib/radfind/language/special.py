@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from radfind.language.attach import Claim
+from radfind.language.attach import Claim, sided
 from radfind.language.concepts import Concept
 from radfind.language.discourse import is_definite
 from radfind.language.findings import Place
@@ -49,7 +49,10 @@ def without_vague(folded: str, claims: Sequence[Claim], lexicon: Lexicon) -> lis
             continue
         if not special.sizes:
             special.sizes, special.anchor = claim.sizes, claim.start
-        special.words = special.words or claim.words
+        if not special.words or (
+            sided(claim.words) and {w.value for w in special.words if w.kind == "side"} == {"both"}
+        ):
+            special.words = claim.words  # the special word under a heading, the general one beside the place
         special.references = special.references or claim.references
         special.count = special.count or claim.count
         special.multiple = special.multiple or claim.multiple
