@@ -6,12 +6,13 @@ Run as ``python -m monailabel_app.gateway.decode KIND PATH MEMORY_BYTES``.
 from __future__ import annotations
 
 import json
+import math
 import resource
 import sys
 from pathlib import Path
+from typing import Any
 
 CPU_SECONDS = 120
-MAX_LABEL_VOXELS = 4096 * 512 * 512
 DETACHED = (".nhdr", ".mhd", ".hdr", ".img")
 """Headers whose voxels lie in a file beside them, which the header names: on a server that could be any file."""
 OTHER_IMAGES = (*DETACHED, ".nrrd", ".mha", ".nii", ".nii.gz", ".png", ".jpg", ".jpeg", ".zip")
@@ -83,8 +84,34 @@ def _zip_without_headers(path: Path) -> str | None:
 def check_image(path: Path) -> None:
     """Raises ImageError: it cannot be read."""
     import radfind
+    from radfind.imaging.image_files import is_image_file
 
+    if is_image_file(path):
+        _header(path)
     radfind.load(path)
+
+
+def _header(path: Path) -> Any:
+    """A reader that has read the header of an image file.
+
+    Raises:
+        InputError: what it declares cannot fit into the memory allowed: known at once, before a decoder fills it.
+        RuntimeError: it has none.
+    """
+    import SimpleITK as sitk
+
+    from radfind.errors import InputError
+
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    reader.ReadImageInformation()
+    # A byte a voxel is the least, and reading holds an image twice.
+    least = 2 * math.prod(reader.GetSize()) * reader.GetNumberOfComponents()
+    allowed, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if allowed != resource.RLIM_INFINITY and least > allowed:
+        size = " x ".join(map(str, reader.GetSize()))
+        raise InputError(f"it declares {size} voxels, which needs more memory to decode than is allowed.")
+    return reader
 
 
 def check_session(path: Path) -> None:
@@ -100,24 +127,14 @@ def check_session(path: Path) -> None:
 
 
 def check_label(path: Path) -> None:
-    """Raises ValueError, RuntimeError or ImageError: it cannot be read."""
+    """Raises ValueError, RuntimeError or InputError: it cannot be read."""
     name = path.name.lower()
     if name.endswith(".bin"):
         return  # bare voxels; whoever uses them compares their size with the image's
     if name.endswith(".json"):
         json.loads(path.read_text(encoding="utf-8"))
         return
-    import SimpleITK as sitk
-
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
-    reader.ReadImageInformation()
-    voxels = 1
-    for size in reader.GetSize():
-        voxels *= size
-    if voxels * reader.GetNumberOfComponents() > MAX_LABEL_VOXELS * 8:
-        raise ValueError(f"it declares {voxels} voxels.")
-    reader.Execute()
+    _header(path).Execute()
 
 
 def main(kind: str, path: Path) -> str | None:

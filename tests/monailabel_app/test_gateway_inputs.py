@@ -17,6 +17,7 @@ from gateway_fakes import FakeTask, Live, live, nrrd
 
 from monailabel_app.gateway import checks, decode
 from monailabel_app.gateway.errors import Refusal
+from monailabel_app.gateway.settings import Settings
 
 DECODE_MEMORY = 3 << 30
 
@@ -26,16 +27,17 @@ def upload(server: Live, name: str, content: bytes) -> httpx.Response:
     return httpx.post(f"{server.url}/infer/fake", files=files, timeout=200)
 
 
-def png(width: int, height: int) -> bytes:
-    """A picture that declares a size; its pixels are zeros, packed to almost nothing."""
+def png(width: int, height: int, *, rows: int | None = None) -> bytes:
+    """A picture that declares a size and holds all of its rows or fewer; its pixels are zeros, packed to almost
+    nothing."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
     packer = zlib.compressobj(9)
-    rows = b"".join(packer.compress(bytes(width + 1)) for _ in range(height)) + packer.flush()
+    data = b"".join(packer.compress(bytes(width + 1)) for _ in range(height if rows is None else rows)) + packer.flush()
     header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
 
 
 def nifti(shape: tuple[int, int, int], *, real: int = 64) -> bytes:
@@ -100,8 +102,18 @@ def test_bombs_and_broken_files(tmp_path: Path, bomb: str) -> None:
         assert not task.requests and not list((server.state / "uploads").iterdir())
 
 
+@pytest.mark.parametrize("memory", [DECODE_MEMORY, Settings.decode_memory])
+def test_a_picture_of_65535_squared_is_refused_by_its_header(tmp_path: Path, memory: int) -> None:
+    picture = png(65535, 65535, rows=64)
+    with live(tmp_path, {"fake": FakeTask()}, decode_memory=memory) as server:
+        answer = upload(server, "a.png", picture)
+        assert answer.status_code == 422 and "65535 x 65535" in answer.text and "memory" in answer.text
+        label = {"file": ("a.nrrd", nrrd()), "label": ("a.png", picture)}
+        assert httpx.post(f"{server.url}/infer/fake", files=label).status_code == 422
+
+
 @pytest.mark.slow
-def test_a_picture_of_65535_squared(tmp_path: Path) -> None:
+def test_a_whole_picture_of_65535_squared(tmp_path: Path) -> None:
     with live(tmp_path, {"fake": FakeTask()}, decode_memory=DECODE_MEMORY) as server:
         assert upload(server, "a.png", png(65535, 65535)).status_code == 422
 
