@@ -139,6 +139,22 @@ def test_json_and_page(counted: None, tmp_path: Path) -> None:
     assert page.count("<img ") == 5  # two figures for two statements, one for the one that names it
 
 
+def test_where_a_score_comes_from_is_laid_over_the_slice(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    heat = np.zeros((4, 4), np.float32)
+    heat[1, 2] = 1
+
+    def verify(volume: Volume, text: str, **options: object) -> tuple[Verdict, ...]:
+        (finding,) = read(text).findings
+        looked = Evidence("looked", finding.sentence, slices=(2, 2), heat=heat)
+        return (Verdict(finding.sentence, "yes", 0.8, "it fits", "supported", finding, (looked,)),)
+
+    monkeypatch.setattr(radfind, "verify", verify)
+    write_report_page(tmp_path / "check.html", check_report("Nodule in the right lung.", _figures(1)))
+    page = (tmp_path / "check.html").read_text(encoding="utf-8")
+    assert page.count('class="mask heat" href="data:image/png;base64,') == 1
+    assert "Figure 1, slice 2 · warm: \u201cNodule in the right lung" in page
+
+
 def test_a_cancelled_check_stops(counted: None) -> None:
     context = Context()
     context.cancel()

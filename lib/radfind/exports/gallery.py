@@ -255,7 +255,7 @@ def _card(
 
     def thumbnail(item: RankedSlice, width: int, box: Box = crop) -> Thumbnail:
         shown = mask if mask is not None else _union(item.evidence)
-        warm = _heat((*item.evidence, *verdict.evidence), item.index)
+        warm = heat_on((*item.evidence, *verdict.evidence), item.index)
         heat = warm.heat if warm else None
         view = picture(volume, item.index, window=window, mask=shown, heat=heat, crop=box, width=width)
         position = volume.geometry.to_lps((item.index, 0, 0))
@@ -306,7 +306,7 @@ def _union(evidence: Sequence[Evidence]) -> npt.NDArray[np.bool_] | None:
     return np.logical_or.reduce(masks) if masks else None
 
 
-def _heat(evidence: Sequence[Evidence], k: int) -> Evidence | None:
+def heat_on(evidence: Sequence[Evidence], k: int) -> Evidence | None:
     """The evidence with a heat map of slice k."""
     return next((e for e in evidence if e.heat is not None and e.slices == (k, k)), None)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import jinja2
 import numpy as np
 
-from radfind.exports.gallery import ANSWERS, Thumbnail, highlighted
+from radfind.exports.gallery import ANSWERS, Thumbnail, heat_on, highlighted
 from radfind.exports.slice_view import Box, body_box, picture
 from radfind.report_check import ReportCheck
 from radfind.report_check.figures import Figure
@@ -75,6 +75,12 @@ def _thumbnail(figure: Figure, verdict: Verdict, crop: Box) -> Thumbnail | None:
     else:
         return None
     window = verdict.finding.concept.window if verdict.finding else None
-    view = picture(volume, k, window=window, mask=mask, crop=crop, width=300)
+    warm = heat_on(verdict.evidence, k)
+    view = picture(volume, k, window=window, mask=mask, heat=warm.heat if warm else None, crop=crop, width=300)
     caption = figure.name if volume.geometry.shape[0] == 1 else f"{figure.name}, slice {k}"
-    return Thumbnail(view, caption, caption + (", evidence outlined" if view.paths else ""), None, None)
+    told = caption + (", evidence outlined" if view.paths else "")
+    if warm is not None:
+        words = (warm.span or verdict.statement).text.strip()
+        told += f", warm where the score for '{words}' comes from"
+        caption += f" · warm: \u201c{words}\u201d"
+    return Thumbnail(view, caption, told, None, None)
