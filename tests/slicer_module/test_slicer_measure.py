@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,8 @@ slicer = pytest.importorskip("slicer", reason="slicer-core is not installed")
 
 import SimpleITK as sitk  # noqa: E402
 import vtk  # noqa: E402
-from RadFindLib.Geometry import flipXY  # noqa: E402
+from RadFindLib.Geometry import Grid, cropped, flipXY  # noqa: E402
+from RadFindLib.Measure import measure  # noqa: E402
 from RadFindLib.Tables import Table  # noqa: E402
 from RadFindLib.Volumes import gridOf  # noqa: E402
 from scene import oblique  # noqa: E402
@@ -110,3 +112,40 @@ def test_an_export_can_be_stopped_between_two_segments(bench: Bench, tmp_path: P
     node.GetSegmentation().RemoveSegment(ids[1])
     bench.wait(job)
     assert job.state == "failed" and "1 of 2 were written" in bench.errors[-1]
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_diameters_are_the_greatest_distances_there_are(seed: int) -> None:
+    """Against every pair of corners of the voxels' boxes of half their size, on oblique and anisotropic grids."""
+    toLPS = oblique(seed)
+    mask = np.random.default_rng(seed).random((5, 6, 7)) > (0.5 if seed % 2 else 0.9)
+    mask[2, 3, 4] = True
+    found = measure(cropped(mask), Grid(mask.shape, toLPS))
+    quarter = np.array(list(itertools.product((-0.25, 0.25), repeat=3)))
+
+    def longest(ijk: np.ndarray, corners: np.ndarray) -> float:
+        points = (ijk[:, None] + corners).reshape(-1, 3) @ toLPS[:3, :3].T
+        return float(np.linalg.norm(points[:, None] - points, axis=2).max())
+
+    ijk = np.argwhere(mask)[:, ::-1]
+    flat = quarter[quarter[:, 2] > 0] * (1.0, 1.0, 0.0)
+    assert found.space == pytest.approx(longest(ijk, quarter), rel=1e-3)
+    assert found.axial == pytest.approx(max(longest(ijk[ijk[:, 2] == k], flat) for k in set(ijk[:, 2])), rel=1e-3)
+
+
+def test_measuring_can_be_stopped_and_says_when_a_segment_has_gone(bench: Bench) -> None:
+    volume = bench.volume()
+    bench.answers(gridOf(volume).toLPS, blob(1), blob(2))
+    bench.wait(bench.logic.segment(volume, "x"))
+    node = bench.logic.parameter.reference("Segmentation")
+    ids = [node.GetSegmentation().GetNthSegmentID(n) for n in range(2)]
+    assert bench.wait(bench.logic.measure(node, [], volume)).state == "failed" and "Choose" in bench.errors[-1]
+    job = bench.logic.measure(node, ids, volume)
+    bench.logic.jobs.cancel(job)
+    bench.logic.poll()
+    assert bench.logic.parameter.reference("Measures") is None
+    job = bench.logic.measure(node, ids, volume)
+    bench.logic.poll()
+    node.GetSegmentation().RemoveSegment(ids[1])
+    bench.wait(job)
+    assert "removed meanwhile" in bench.errors[-1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -51,38 +52,48 @@ def segmentImage(segmentation: Any, segment: str) -> Any:
     return image
 
 
-def ownMask(segmentation: Any, segment: str) -> tuple[Mask, Grid]:
-    """A segment's mask on the grid it is stored on (local LPS); its extent begins at (0, 0, 0)."""
+@dataclasses.dataclass(frozen=True, eq=False)
+class SegmentCopy:
+    """One segment's voxels (k, j, i), not 0 inside, and their grid: a copy that a thread may work on."""
+
+    voxels: np.ndarray
+    grid: Grid
+
+    def on(self, target: Grid) -> Mask:
+        """The segment on another grid: exact where the grids share voxels."""
+        mask = cropped(self.voxels > 0)
+        if not mask.voxels.size:
+            return mask
+        toLPS = self.grid.toLPS.copy()
+        toLPS[:3, 3] = self.grid.positions(np.array(mask.start))
+        return moved(Mask((0, 0, 0), mask.voxels), Grid(mask.voxels.shape, toLPS), target)
+
+
+def copyOf(segmentation: Any, segment: str, volume: Any = None) -> SegmentCopy:
+    """A segment in the LPS of a volume, or of its own segmentation.
+
+    Raises:
+        RadFindError: it has no voxels, or a non-linear transform lies between it and the volume.
+    """
     image = segmentImage(segmentation, segment)
     matrix = vtk.vtkMatrix4x4()
     image.GetImageToWorldMatrix(matrix)
+    toRAS = matrixArray(matrix)
+    if volume is not None:
+        across = matrixBetween(segmentation, volume)
+        if across is None:
+            raise RadFindError("A non-linear transform lies between the segment and the volume. Harden it first.")
+        toRAS = across @ toRAS
     i0, i1, j0, j1, k0, k1 = image.GetExtent()
     shape = (k1 - k0 + 1, j1 - j0 + 1, i1 - i0 + 1)
-    toLPS = flipXY(matrixArray(matrix))
-    if min(shape) < 1 or image.GetPointData().GetScalars() is None:
-        return Mask((0, 0, 0), np.zeros((0, 0, 0), bool)), Grid((1, 1, 1), toLPS)
+    toLPS = flipXY(toRAS)
     toLPS[:3, 3] += toLPS[:3, :3] @ np.array([i0, j0, k0], np.float64)
-    voxels = numpy_support.vtk_to_numpy(image.GetPointData().GetScalars()).reshape(shape) > 0
-    return cropped(voxels), Grid(shape, toLPS)
+    scalars = image.GetPointData().GetScalars()
+    if min(shape) < 1 or scalars is None:
+        return SegmentCopy(np.zeros((1, 1, 1), bool), Grid((1, 1, 1), toLPS))
+    return SegmentCopy(numpy_support.vtk_to_numpy(scalars).reshape(shape), Grid(shape, toLPS))
 
 
 def maskOf(segmentation: Any, segment: str, volume: Any) -> Mask:
-    """A segment's mask on the volume's grid: exact where they share voxels.
-
-    Raises:
-        RadFindError: a non-linear transform lies between them.
-    """
-    mask, grid = ownMask(segmentation, segment)
-    if not mask.voxels.size:
-        return mask
-    across = matrixBetween(segmentation, volume)
-    if across is None:
-        raise RadFindError("A non-linear transform lies between the segment and the volume. Harden it first.")
-    toLPS = flipXY(across @ flipXY(grid.toLPS))
-    return _inside(mask, Grid(grid.shape, toLPS), gridOf(volume))
-
-
-def _inside(mask: Mask, source: Grid, target: Grid) -> Mask:
-    toLPS = source.toLPS.copy()
-    toLPS[:3, 3] = source.positions(np.array(mask.start))
-    return moved(Mask((0, 0, 0), mask.voxels), Grid(mask.voxels.shape, toLPS), target)
+    """A segment's mask on the volume's grid; see `copyOf` and `SegmentCopy.on`."""
+    return copyOf(segmentation, segment, volume).on(gridOf(volume))

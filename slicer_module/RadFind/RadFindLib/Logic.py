@@ -9,7 +9,7 @@ from typing import Any, Callable
 
 import slicer
 
-from . import Bookmarks, Export, Measure, Overlay, Prompts, Volumes, Wire
+from . import Bookmarks, Export, Overlay, Prompts, Volumes, Wire
 from .Address import Address, parseAddress
 from .Answers import Answer, answerOf
 from .Cancellation import Cancellation
@@ -18,7 +18,7 @@ from .Consent import Consent
 from .Errors import RadFindError, unexpected
 from .Geometry import Mask
 from .Jobs import FAILED, Job, Jobs
-from .Labelmaps import maskOf, ownMask
+from .Measuring import measured
 from .Parameter import Parameter
 from .PromptNodes import makePromptNode, startPlacing
 from .Segments import History, SegmentWriter
@@ -336,41 +336,15 @@ class Logic:
 
     # --- measures and export
 
-    def measure(self, segmentation: Any, segments: Sequence[str], volume: Any = None) -> Job | None:
+    def measure(self, segmentation: Any, segments: Sequence[str], volume: Any = None) -> Job:
         """Measure segments into a table; `measured` tells."""
-
-        def prepare() -> list[tuple[Any, ...]]:
-            if segmentation is None or not segments:
-                raise RadFindError("Choose the segments to measure.")
-            rows = []
-            for segment in segments:
-                name = segmentation.GetSegmentation().GetSegment(segment).GetName()
-                if volume is None:
-                    rows.append((name, *ownMask(segmentation, segment), None))
-                else:
-                    grid, voxels = Volumes.gridOf(volume), Volumes.voxelsOf(volume)
-                    rows.append((name, maskOf(segmentation, segment, volume), grid, voxels))
-            return rows
-
-        rows = self._tried(prepare)
-        if rows is None:
-            return None
-        unit = Volumes.unitOf(volume) if volume is not None else ""
-
-        def work(cancellation: Cancellation, progress: Any) -> Table:
-            cells = []
-            for number, (name, mask, grid, voxels) in enumerate(rows):
-                cancellation.check()
-                progress(number / len(rows), f"measuring {name}")
-                cells.append(Measure.measure(mask, grid, voxels).cells(name))
-            return Table(Measure.columns(unit), cells)
 
         def done(table: Table) -> None:
             node = table.toNode(self.scene, "RadFind measures", self.parameter.reference("Measures"))
             self.parameter.setReference("Measures", node)
             self.measured.emit(node)
 
-        return self.jobs.start("Measure", work, self._done(done))
+        return self.jobs.startSteps("Measure", measured(segmentation, segments, volume), self._done(done))
 
     def export(
         self, segmentation: Any, segments: Sequence[str], folder: str, form: str, space: str, volume: Any = None

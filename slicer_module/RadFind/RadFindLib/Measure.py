@@ -53,10 +53,11 @@ def measure(mask: Mask, grid: Grid, voxels: np.ndarray | None = None) -> Measure
     inside = mask.voxels
     if not inside.any():
         return Measures(0.0, 0.0, 0.0, None, None)
-    border = _border(inside)
+    hulls = [_hull(plane) for plane in inside]
     steps = grid.toLPS[:3, :3]
-    axial = max((_width2d(np.argwhere(plane), steps) for plane in border if plane.any()), default=0.0)
-    space = _width(np.argwhere(border)[:, ::-1] @ steps.T, steps, _sphere(_SPACE_DIRECTIONS))
+    axial = max(_width2d(hull, steps) for hull in hulls if len(hull))
+    kji = np.concatenate([np.insert(hull, 0, k, axis=1) for k, hull in enumerate(hulls)])
+    space = _width(kji[:, ::-1] @ steps.T, steps, _sphere(_SPACE_DIRECTIONS))
     mean = spread = None
     if voxels is not None and voxels.ndim == 3:
         box = tuple(slice(a, a + n) for a, n in zip(mask.start, inside.shape))
@@ -65,12 +66,23 @@ def measure(mask: Mask, grid: Grid, voxels: np.ndarray | None = None) -> Measure
     return Measures(float(np.count_nonzero(inside)) * grid.voxelMl, axial, space, mean, spread)
 
 
-def _border(mask: np.ndarray) -> np.ndarray:
-    """Voxels with a neighbour outside, within their slice: all that a diameter can end on."""
-    padded = np.pad(mask, ((0, 0), (1, 1), (1, 1)))
-    core = padded[:, 1:-1, 1:-1]
-    hidden = padded[:, :-2, 1:-1] & padded[:, 2:, 1:-1] & padded[:, 1:-1, :-2] & padded[:, 1:-1, 2:]
-    return core & ~hidden
+def _hull(plane: np.ndarray) -> np.ndarray:
+    """The corners (j, i) of the convex hull of a slice's voxels: all that a diameter can end on (monotone chain)."""
+    rows = np.flatnonzero(plane.any(axis=1))
+    ends = np.stack([plane[rows].argmax(axis=1), plane.shape[1] - 1 - plane[rows, ::-1].argmax(axis=1)], axis=1)
+    corners = []
+    for side, sign in ((0, 1), (1, -1)):  # the rows' first voxels, then their last ones
+        chain: list[tuple[int, int]] = []
+        for j, i in zip(rows.tolist(), ends[:, side].tolist()):
+            while len(chain) > 1 and sign * _turn(chain[-2], chain[-1], (j, i)) <= 0:
+                chain.pop()
+            chain.append((j, i))
+        corners += chain
+    return np.array(corners, np.int64).reshape(-1, 2)
+
+
+def _turn(a: tuple[int, int], b: tuple[int, int], c: tuple[int, int]) -> int:
+    return (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
 
 
 def _width2d(ji: np.ndarray, steps: np.ndarray) -> float:
