@@ -12,6 +12,7 @@ from radfind.engines.api import EngineInfo
 from radfind.engines.devices import gpus_or_cpu
 from radfind.engines.extras import missing_packages
 from radfind.engines.host import HostedEngine
+from radfind.engines.settings import check_options
 from radfind.engines.slice_images import MODALITIES
 
 
@@ -42,7 +43,11 @@ class CheckpointEngine:
         Arguments:
             model: a name of `models`, by default the first whose weights are here; or a folder.
             options: of the engine's class (without ``folder`` and ``device``).
+
+        Raises:
+            InputError: an option the class does not have.
         """
+        check_options(self.name, self.factory, options, taken=("folder", "device"))
         return HostedEngine(
             self.factory,
             lambda: {"folder": self._folder(model), **options},

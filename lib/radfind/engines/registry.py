@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import functools
 import importlib
+import inspect
 from typing import Any
 
+from radfind.engines import settings
 from radfind.engines.api import EngineInfo
 from radfind.errors import NotSupportedError
 
@@ -22,15 +24,20 @@ ENGINES: dict[str, str] = {
 
 @functools.cache
 def engine(name: str) -> Any:
-    """The engine called `name`; built once per process.
+    """The engine called `name`, with the installation's options (`settings`); built once per process.
 
     Raises:
         NotSupportedError: there is no such engine; the message lists those there are.
+        InputError: the installation's options are wrong.
     """
     if name not in ENGINES:
         raise NotSupportedError(f"There is no engine called '{name}'. Engines: auto, {', '.join(ENGINES)}.")
-    module, factory = ENGINES[name].split(":")
-    return getattr(importlib.import_module(module), factory)()
+    options = settings.options_of(name, ENGINES)
+    module, attribute = ENGINES[name].split(":")
+    factory = getattr(importlib.import_module(module), attribute)
+    if inspect.isclass(factory):  # a function that makes the engine checks them itself
+        settings.check_options(name, ENGINES[name], options)
+    return factory(**options)
 
 
 def infos() -> list[EngineInfo]:

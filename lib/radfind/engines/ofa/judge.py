@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from radfind.engines.ofa import checkpoint, text
+from radfind.engines.ofa import text
 from radfind.errors import EngineError
 
 if TYPE_CHECKING:
@@ -38,6 +38,8 @@ class Judge:
         keep_aspect: bool = False,
     ) -> None:
         import torch
+
+        from radfind.engines.ofa import checkpoint
 
         model, settings = checkpoint.load(folder)
         self.device = torch.device(device)

@@ -14,8 +14,10 @@ from radfind.engines.api import EngineInfo
 from radfind.engines.devices import gpus_or_cpu
 from radfind.engines.extras import missing_packages
 from radfind.engines.host import HostedEngine
+from radfind.engines.settings import check_options
 from radfind.engines.slice_images import MODALITIES
 
+_FACTORY = "radfind.engines.yoloe.engine:YoloeEngine"
 MODELS = tuple(f"yoloe-{size}" for size in ("11l", "11m", "11s", "26l", "26m", "26s", "v8l", "v8m", "v8s"))
 
 
@@ -25,8 +27,12 @@ def create(model: str | None = None, **options: Any) -> HostedEngine:
     Arguments:
         model: a name of `MODELS`, by default the first whose weights are here; or a file of weights
             (``yoloe-*-seg.pt`` or ``.safetensors``).
-        options: of `radfind.engines.yoloe.engine.YoloeEngine` (without `weights` and `device`).
+        options: of `radfind.engines.yoloe.engine.YoloeEngine` (without `weights`, `bank`, `cache` and `device`).
+
+    Raises:
+        InputError: an option the class does not have.
     """
+    check_options("yoloe", _FACTORY, options, taken=("weights", "bank", "cache", "device"))
     home = _home()
 
     def settings() -> dict[str, Any]:
@@ -34,7 +40,7 @@ def create(model: str | None = None, **options: Any) -> HostedEngine:
         return {"weights": _file(model), "bank": home / "concepts", "cache": home / "text", **options}
 
     return HostedEngine(
-        "radfind.engines.yoloe.engine:YoloeEngine",
+        _FACTORY,
         settings,
         describe=lambda: describe(model),
         devices=gpus_or_cpu(),
