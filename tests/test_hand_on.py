@@ -133,3 +133,29 @@ def test_import_command(scan: tuple[Path, Volume, Segmentation], tmp_path: Path)
     assert isinstance(runner.invoke(app, ["import", str(folder), str(folder)]).exception, InputError)
     done = runner.invoke(app, ["measure", str(folder), "--segmentation", given[0], "--json"])
     assert json.loads(done.stdout)["segments"][0]["quantities"][0]["value"] == pytest.approx(truth[0])
+
+
+def test_plan_and_measure_over_time_commands(scan: tuple[Path, Volume, Segmentation], tmp_path: Path) -> None:
+    folder, volume, segmentation = scan
+    labels = str(write_labelmap(segmentation, tmp_path / "s.seg.nrrd", volume))
+    runner, out, prior = CliRunner(), tmp_path / "plan", tmp_path / "prior.json"
+    given = ["plan", str(folder), "--segmentation", labels, "-o", str(out), "--ways", "0"]
+    done = runner.invoke(app, [*given, "--lesion", "Right Kidney", "--margin", "4", "--spare", "else", "--json"])
+    assert done.exit_code == 0, done.output
+    told = json.loads(done.stdout)
+    truth = float(segmentation.segments[0].mask.sum()) * volume.geometry.voxel_volume
+    assert told["lesion"]["volume_mm3"] == pytest.approx(truth, abs=0.01)
+    assert told["distance_mm"] == {"something else": 0.0}  # they overlap
+    assert told["margin_ml"] * 1000 == pytest.approx(4 / 3 * np.pi * 14 * 13 * 12, rel=0.05)  # 10, 9, 8 mm
+    assert {"plan.json", "segmentation.dcm", "measurements.dcm", "contours.dcm"} <= {p.name for p in out.iterdir()}
+    for wrong in (["--lesion", "tumour"], ["--lesion", "e"], ["--lesion", "right kidney", "--spare", "vessel"]):
+        assert isinstance(runner.invoke(app, [*given, *wrong]).exception, InputError)
+    measured = ["measure", str(folder), "--segmentation", labels]
+    first = runner.invoke(app, [*measured, "--json", "--distances"])
+    then = json.loads(first.stdout)
+    assert then["date"] == "2025-01-01" and then["distances"][0]["minimum_mm"] == 0.0
+    then["date"], volume_then = "2024-01-02", then["segments"][0]["quantities"][0]
+    volume_then["value"] /= 4
+    prior.write_text(json.dumps(then))
+    done = runner.invoke(app, [*measured, "--prior", str(prior)])
+    assert done.exit_code == 0 and "doubling time 182 days" in done.output  # twice doubled in 365 days

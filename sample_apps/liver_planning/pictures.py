@@ -56,9 +56,9 @@ def draw_plan(
             ends = [upright.geometry.to_index(p) for p in (way.entry_lps, way.target_lps)]
             flat = [_on_picture(end, axis, plane.shape, spacing) for end in ends]
             draw.line([*flat[0], *flat[1]], fill=WAY if number == 0 else OTHER_WAY, width=2)
-        _beside(picture, legend + [(text, WAY if n == 0 else OTHER_WAY) for n, text in enumerate(told)]).save(
-            out / f"{name}.png"
-        )
+        lines = [*legend, ("ways, as seen through the slices:", GREY)] if ways else legend
+        lines += [(text, WAY if n == 0 else OTHER_WAY) for n, text in enumerate(told)]
+        _beside(picture, lines).save(out / f"{name}.png")
     bones = Segmentation(plan.geometry, tuple(s for s in shown[: len(spared)] if "rib" in s.name))
     _space(plan, bones, body, volume, ways, out / "models.png")
 
@@ -127,9 +127,13 @@ def _space(
 
     renderer, window = vtkRenderer(), vtkRenderWindow()
     window.SetOffScreenRendering(1)
+    window.SetAlphaBitPlanes(1)
+    window.SetMultiSamples(0)
+    renderer.SetUseDepthPeeling(1)  # what is see-through is blended from back to front
+    renderer.SetMaximumNumberOfPeels(12)
     window.SetSize(900, 800)
     window.AddRenderer(renderer)
-    renderer.SetBackground(0.1, 0.1, 0.12)
+    renderer.SetBackground(0.2, 0.22, 0.26)
 
     def add(data: object, color: Sequence[float], opacity: float) -> None:
         mapper, actor = vtkPolyDataMapper(), vtkActor()
@@ -141,7 +145,7 @@ def _space(
         actor.GetProperty().SetLineWidth(4)
         renderer.AddActor(actor)
 
-    add(polydata(Model("skin", surface(body, volume.geometry))), (220, 190, 170), 0.2)
+    add(polydata(Model("skin", surface(body, volume.geometry))), (235, 205, 185), 0.15)
     for model in models_of(bones) if bones.segments else ():
         add(polydata(model), (225, 215, 190), 0.6)
     for model in models_of(plan):

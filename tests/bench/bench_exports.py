@@ -21,7 +21,7 @@ from radfind.exports.dicom_rtstruct import write_rtstruct
 from radfind.exports.dicom_seg import write_seg
 from radfind.exports.meshes import models_of, write_models
 from radfind.measure import measure
-from radfind.measure.quantities import Code
+from radfind.measure.quantity import Code
 from radfind.phantom import write_dicom
 from radfind.results import Segment, Segmentation
 from radfind.volume import Geometry, Volume

@@ -15,6 +15,7 @@ import radfind
 from radfind.errors import InputError, NotSupportedError
 from radfind.language.concepts import Concept
 from radfind.language.findings import Finding, Place, Span
+from radfind.language.lexicon import default_lexicon
 from radfind.measure import compare_sizes, measure
 from radfind.measure.density import agatston, density, emphysema_index, solid_part
 from radfind.measure.growth import doubling_time_days
@@ -65,11 +66,42 @@ def test_agatston_of_painted_plaques() -> None:
 
 @pytest.mark.parametrize(
     ("header", "spacing"),
-    [({"KVP": "100"}, (3, 1, 1)), ({"ContrastBolusAgent": "ULTRAVIST"}, (3, 1, 1)), ({}, (1, 1, 1))],
+    [
+        ({"KVP": "100"}, (3, 1, 1)),
+        ({}, (3, 1, 1)),
+        ({"KVP": "120", "ContrastBolusAgent": "ULTRAVIST"}, (3, 1, 1)),
+        ({"KVP": "120"}, (1, 1, 1)),
+        ({"KVP": "120", "SliceThickness": "1"}, (3, 1, 1)),
+    ],
 )
 def test_agatston_refuses_other_scans(header: dict[str, str], spacing: tuple[float, float, float]) -> None:
     with pytest.raises(NotSupportedError, match="not defined for this scan"):
         agatston(ct(np.zeros((4, 5, 5), np.int16), header=header, spacing=spacing), np.ones((4, 5, 5), bool))
+
+
+def test_what_a_segment_is_decides_what_else_is_measured() -> None:
+    """A nodule of 16 mm with a core of 8 mm; a lung, a quarter of it emphysema; calcium where the scan allows it."""
+    lexicon = default_lexicon()
+    index = np.stack(np.meshgrid(*[np.arange(40) - 19.5] * 3, indexing="ij"), -1)
+    radius = np.linalg.norm(index, axis=-1)
+    array = np.where(radius <= 4, 20, np.where(radius <= 8, -600, -850)).astype(np.int16)
+    array[:10] = -970
+    volume = ct(array, spacing=(1, 1, 1))
+    nodule = Segment("nodule", radius <= 8, lexicon.get("part_solid_nodule"))
+    found = measure(volume, nodule)
+    assert found["solid_part_volume_mm3"] == (radius <= 4).sum()
+    assert found["solid_part_diameter_mm"] == pytest.approx(8, abs=math.sqrt(2) / 2)
+    glass = measure(ct(np.where(radius <= 4, -600, array), spacing=(1, 1, 1)), nodule)
+    assert glass["solid_part_volume_mm3"] == glass["solid_part_diameter_mm"] == 0.0
+    lobe = measure(volume, Segment("lobe", np.ones(array.shape, bool), lexicon.get("right_upper_lobe")))
+    assert lobe["emphysema_index_percent"] == 25.0
+    calcium = Segment("calcium", radius <= 4, lexicon.get("coronary_calcification"))
+    told = measure(ct(array, spacing=(3, 1, 1)), calcium)
+    assert "agatston_score" not in [q.name for q in told.quantities] and "tube voltage" in told.notes[0]
+    scored = measure(ct(np.where(radius <= 4, 250, 0), spacing=(3, 1, 1), header={"KVP": "120"}), calcium)
+    assert scored["agatston_score"] == pytest.approx(2 * (radius <= 4).sum())  # 1 mm2 a pixel, weight 2
+    as_mr = Volume(array, volume.geometry, "MR")
+    assert {q.name for q in measure(as_mr, nodule).quantities}.isdisjoint({"solid_part_volume_mm3"})
 
 
 def test_doubling_time() -> None:

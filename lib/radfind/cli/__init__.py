@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from radfind.cli import admin, ask, assess, hand_on, inspect, models, report, run
+from radfind.cli import admin, archive, ask, assess, hand_on, inspect, measure, models, plan, report, run
 
 app = typer.Typer(
     name="radfind",
@@ -20,7 +20,10 @@ app = typer.Typer(
 ask.register(app)
 report.register(app)
 inspect.register(app)
+measure.register(app)
 hand_on.register(app)
+archive.register(app)
+plan.register(app)
 assess.register(app)
 models.register(app)
 run.register(app)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 
 from radfind.language.concepts import Concept, Side
-from radfind.measure.quantities import Code
+from radfind.measure.quantity import Code
 from radfind.results import Segment
 
 PRIVATE_SCHEME = "99RADFIND"

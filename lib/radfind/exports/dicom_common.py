@@ -15,7 +15,7 @@ import radfind
 from radfind.errors import InputError, NotSupportedError
 from radfind.exports.coding import PRIVATE_SCHEME
 from radfind.exports.names import UTF8, character_set, value_or_empty
-from radfind.measure.quantities import Code
+from radfind.measure.quantity import Code
 from radfind.volume import SliceSource, Volume
 
 if TYPE_CHECKING:

@@ -24,7 +24,8 @@ from radfind.exports.dicom_common import (
 )
 from radfind.exports.dicom_seg_frames import fill
 from radfind.exports.names import long_string
-from radfind.measure.quantities import Code, require_segments
+from radfind.measure.quantities import require_segments
+from radfind.measure.quantity import Code
 from radfind.results import Segment, Segmentation
 from radfind.volume import Volume
 

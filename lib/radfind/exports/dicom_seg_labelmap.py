@@ -11,7 +11,8 @@ import numpy.typing as npt
 from radfind.errors import InputError
 from radfind.exports.dicom_common import dicom_code, finished, save, source_datasets, source_order
 from radfind.exports.dicom_seg import description, frame_of_one
-from radfind.measure.quantities import Code, require_segments
+from radfind.measure.quantities import require_segments
+from radfind.measure.quantity import Code
 from radfind.results import Segment, Segmentation
 from radfind.volume import Volume
 

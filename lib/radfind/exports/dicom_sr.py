@@ -22,7 +22,8 @@ from radfind.exports.dicom_common import (
     source_datasets,
 )
 from radfind.exports.dicom_seg import references
-from radfind.measure.quantities import Code, Measured
+from radfind.measure.quantities import Measured
+from radfind.measure.quantity import Code
 from radfind.results import Ranking
 from radfind.volume import Volume
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from radfind.errors import ImageError, NotSupportedError
 from radfind.imaging.dicom_origins import read_object
-from radfind.measure.quantities import Code
+from radfind.measure.quantity import Code
 from radfind.volume import Volume
 
 if TYPE_CHECKING:

@@ -19,7 +19,8 @@ from radfind.exports.coding import PRIVATE_SCHEME, codes_of
 from radfind.exports.dicom_common import IMPLEMENTATION_UID
 from radfind.exports.names import printable
 from radfind.exports.table import main_evidence
-from radfind.measure.quantities import Code, Measured
+from radfind.measure.quantities import Measured
+from radfind.measure.quantity import Code
 from radfind.results import Ranking, Verdict
 from radfind.volume import Volume
 

@@ -20,6 +20,7 @@ def measured_rows(measured: Sequence[Measured], volume: Volume) -> list[Row]:
             "code": codes.type.value,
             "code_scheme": codes.type.scheme,
             "side": side_of(item.segment),
+            "place": item.place or None,
         }
         for quantity in item.quantities:
             row[quantity.name] = quantity.value

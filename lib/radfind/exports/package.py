@@ -9,7 +9,8 @@ from pathlib import Path
 
 from radfind.engines.api import Context
 from radfind.errors import InputError
-from radfind.measure.quantities import measure, require_segments
+from radfind.measure.placement import placed
+from radfind.measure.quantities import measure_segments, require_segments
 from radfind.results import Ranking, Segmentation, Verdict
 from radfind.volume import Volume
 
@@ -18,6 +19,11 @@ LABELMAPS = ("seg.nrrd", "nrrd", "nii.gz", "mha")
 MESHES = ("stl", "ply", "obj", "vtk", "3mf", "glb", "gltf")
 TABLES = ("csv", "fhir")
 FORMATS = (*DICOM, *LABELMAPS, *MESHES, *TABLES)
+
+
+def asked_formats(text: str) -> list[str]:
+    """Formats as a person writes them: "seg, .STL" is seg and stl."""
+    return [part.strip().lower().lstrip(".") for part in text.split(",") if part.strip()]
 
 
 def write_package(
@@ -100,7 +106,7 @@ def _dicom(
         if "sr" in wanted:
             from radfind.exports.dicom_sr import write_measurement_report
 
-            measured = [measure(volume, segment) for segment in segmentation.segments if segment.mask.any()]
+            measured = measure_segments(volume, segmentation)
             files.append(write_measurement_report(measured, seg, volume, target / "measurements.dcm"))
     if "seg-labelmap" in wanted:
         from radfind.exports.dicom_seg_labelmap import write_labelmap_seg
@@ -156,7 +162,7 @@ def _tables(
 ) -> list[Path]:
     if not {"csv", "fhir"} & set(wanted):
         return []
-    measured = [measure(volume, segment) for segment in segmentation.segments if segment.mask.any()]
+    measured = placed(measure_segments(volume, segmentation), volume)
     files = []
     if "csv" in wanted:
         from radfind.exports.measurement_table import measured_rows

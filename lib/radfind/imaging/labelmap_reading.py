@@ -94,13 +94,26 @@ def _from_dicom(dataset: Dataset, volume: Volume, file: Path) -> Segmentation:
 def read_names(path: str | Path) -> dict[int, str]:
     """A JSON object of label value to name, as labelmaps often come with.
 
+    Names as TotalSegmentator writes them are brought into words: "kidney_left" is "left kidney".
+
     Raises:
         ImageError: it is none.
     """
     try:
-        return {int(value): str(name) for value, name in json.loads(Path(path).read_text(encoding="utf-8")).items()}
+        return {
+            int(value): _in_words(str(name))
+            for value, name in json.loads(Path(path).read_text(encoding="utf-8")).items()
+        }
     except (OSError, ValueError, AttributeError) as error:
         raise ImageError(f'\'{path}\' is no JSON object of label value to name, e.g. {{"1": "liver"}}.') from error
+
+
+def _in_words(name: str) -> str:
+    if "_" not in name or " " in name:
+        return name
+    words = name.split("_")
+    sides = [word for word in words if word in ("left", "right")]
+    return " ".join(sides + [word for word in words if word not in sides])
 
 
 def _on_grid(layers: npt.NDArray, geometry: Geometry, volume: Volume, file: Path) -> npt.NDArray:

@@ -125,19 +125,32 @@ def agatston(volume: Volume, region: npt.NDArray[np.bool_]) -> float:
 
 def _need_agatston_scan(volume: Volume) -> None:
     _need_ct(volume, "The Agatston score")
-    header, thickness = volume.header, volume.geometry.spacing[0]
-    wrong = []
-    if header.get("KVP") and abs(float(header["KVP"]) - 120.0) > 1.0:
-        wrong.append(f"the tube voltage is {float(header['KVP']):g} kV, not 120")
+    header, wrong = volume.header, []
+    voltage = _number(header.get("KVP"))
+    if voltage is None:
+        wrong.append("it does not state its tube voltage")
+    elif abs(voltage - 120.0) > 1.0:
+        wrong.append(f"the tube voltage is {voltage:g} kV, not 120")
     if header.get("ContrastBolusAgent", "").strip().lower() not in ("", "none", "no"):
         wrong.append("contrast agent was given")
-    if not 2.4 <= thickness <= 3.1:
-        wrong.append(f"slices lie {thickness:g} mm apart, not 2.5 to 3")
+    apart, thickness = volume.geometry.spacing[0], _number(header.get("SliceThickness"))
+    if not 2.4 <= apart <= 3.1:
+        wrong.append(f"slices lie {apart:g} mm apart, not 2.5 to 3")
+    elif thickness is not None and not 2.4 <= thickness <= 3.1:
+        wrong.append(f"slices are {thickness:g} mm thick, not 2.5 to 3")
     if wrong:
         raise NotSupportedError(
             f"The Agatston score is not defined for this scan: {'; '.join(wrong)}. Use the unenhanced, gated "
             "3 mm series at 120 kV."
         )
+
+
+def _number(text: str | None) -> float | None:
+    """A number of the header; None when there is none."""
+    try:
+        return float(text) if text else None
+    except ValueError:
+        return None
 
 
 def _need_ct(volume: Volume, what: str) -> None:

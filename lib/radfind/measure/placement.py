@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+import re
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
+from radfind.errors import NotSupportedError
 from radfind.language.concepts import Side
+from radfind.measure.body import body_of
 from radfind.measure.distances import centroid
+from radfind.measure.quantities import Measured
 from radfind.measure.surface import bounding_box
-from radfind.volume import Geometry
+from radfind.volume import Geometry, Volume
 
 
 def side_of(
@@ -52,6 +57,33 @@ def level_of(
         own = float(centroid(mask, geometry)[2])
         crossed = [min(spans, key=lambda name: abs(sum(spans[name]) / 2 - own))]
     return tuple(sorted(crossed, key=lambda name: -sum(spans[name])))
+
+
+def placed(measured: Sequence[Measured], volume: Volume) -> list[Measured]:
+    """The same measurements with `Measured.place`: the side of the body, and the vertebrae at whose height each lies.
+
+    Vertebrae are the measured segments so named ("T12 vertebra", "vertebrae_L1"). Scans without a body get no side.
+    """
+    try:
+        body = body_of(volume)
+    except NotSupportedError:
+        return list(measured)
+    spine = {}
+    for item in measured:
+        if (found := _VERTEBRA.search(item.segment.name.replace("_", " "))) is not None:
+            spine[found[1].upper()] = item.segment.mask
+    result = []
+    for item in measured:
+        side: str = side_of(item.segment.mask, volume.geometry, body)
+        levels = level_of(item.segment.mask, volume.geometry, spine)
+        words = "both sides" if side == "both" else side
+        if levels:
+            words += f", at {levels[0]}" + (f" to {levels[-1]}" if len(levels) > 1 else "")
+        result.append(dataclasses.replace(item, place=words))
+    return result
+
+
+_VERTEBRA = re.compile(r"(?i)(?=.*vertebra).*?\b([CTLS]\d{1,2})\b")
 
 
 def _heights(mask: npt.NDArray[np.bool_], geometry: Geometry) -> tuple[float, float]:

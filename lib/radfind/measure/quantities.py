@@ -1,4 +1,4 @@
-"""A measured number with its unit, its uncertainty and its code: what tables, SR and FHIR are written from."""
+"""All measurements of a segment: what tables, SR and FHIR are written from."""
 
 from __future__ import annotations
 
@@ -10,52 +10,35 @@ import numpy.typing as npt
 
 from radfind.errors import InputError, NotSupportedError
 from radfind.language.findings import Finding
+from radfind.measure.clinical import clinical
 from radfind.measure.density import density
 from radfind.measure.diameters import ellipsoid_axes, greatest_diameter, slice_diameters
+from radfind.measure.quantity import (
+    ATTENUATION,
+    DEVIATION,
+    DIAMETER,
+    HU,
+    INTENSITY,
+    LONG_AXIS,
+    MAXIMUM,
+    MEAN,
+    MEDIAN,
+    MINIMUM,
+    MM,
+    MM2,
+    MM3,
+    ONE,
+    SHORT_AXIS,
+    VOLUME,
+    Quantity,
+    own_code,
+)
 from radfind.measure.surface import Surface, surface
-from radfind.results import Segment
+from radfind.results import Segment, Segmentation
 from radfind.volume import Volume
 
 SIZE_REPEATABILITY_MM = 1.7
 """95 % limits between repeated readings of a nodule's diameter (Revel et al., Radiology 2004;231:453)."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Code:
-    """A coded concept: scheme "SCT", "DCM", "UCUM", or "99RADFIND" where no standard code is known."""
-
-    value: str
-    scheme: str
-    meaning: str
-
-
-MM = Code("mm", "UCUM", "millimeter")
-MM2 = Code("mm2", "UCUM", "square millimeter")
-MM3 = Code("mm3", "UCUM", "cubic millimeter")
-HU = Code("[hnsf'U]", "UCUM", "Hounsfield unit")
-ONE = Code("1", "UCUM", "no units")
-
-
-@dataclasses.dataclass(frozen=True)
-class Quantity:
-    """One measurement.
-
-    Arguments:
-        name: short stable name with the unit in it, e.g. "longest_diameter_mm".
-        value: in `unit`.
-        code: what was measured.
-        unit: UCUM.
-        uncertainty: half-width, in `unit`, of the range that the voxel size leaves open; None where the voxel size
-            decides nothing. It says nothing of whether the outline is right.
-        derivation: how it was derived from the values ("Mean", "Standard Deviation" ...), for density only.
-    """
-
-    name: str
-    value: float
-    code: Code
-    unit: Code
-    uncertainty: float | None = None
-    derivation: Code | None = None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -67,12 +50,16 @@ class Measured:
         quantities: in the order of a report.
         slice_index: k of the slice in which the diameters lie.
         ends_lps: ends of the longest and of the perpendicular diameter, two each, LPS mm.
+        notes: what could not be measured, and why.
+        place: where it lies in words ("right, at T12 to L1"); "" when nobody looked (`measure.placement.placed`).
     """
 
     segment: Segment
     quantities: tuple[Quantity, ...]
     slice_index: int
     ends_lps: tuple[tuple[tuple[float, float, float], tuple[float, float, float]], ...]
+    notes: tuple[str, ...] = ()
+    place: str = ""
 
     def __getitem__(self, name: str) -> float:
         """The value of the quantity of that name; KeyError when it was not measured."""
@@ -82,26 +69,11 @@ class Measured:
         raise KeyError(name)
 
 
-# DICOM PS3.16: CID 7469 / 7470 (size), CID 7471 / 7472 (area, volume), TID 1419; SNOMED CT and DCM values as there.
-VOLUME = Code("118565006", "SCT", "Volume")
-LONG_AXIS = Code("103339001", "SCT", "Long Axis")
-SHORT_AXIS = Code("103340004", "SCT", "Short Axis")
-DIAMETER = Code("81827009", "SCT", "Diameter")
-ATTENUATION = Code("112031", "DCM", "Attenuation Coefficient")
-INTENSITY = Code("mean_value", "99RADFIND", "Voxel value")
-MEAN = Code("373098007", "SCT", "Mean")
-DEVIATION = Code("386136009", "SCT", "Standard Deviation")
-MINIMUM = Code("255605001", "SCT", "Minimum")
-MAXIMUM = Code("56851009", "SCT", "Maximum")
-MEDIAN = Code("373099004", "SCT", "Median")
-
-
-def _own(name: str, meaning: str) -> Code:
-    return Code(name, "99RADFIND", meaning)
-
-
 def measure(volume: Volume, segment: Segment) -> Measured:
     """Measure one segment: volume, surface, diameters, shape and, where values have a meaning, density.
+
+    What the segment is adds to it (`measure.clinical`): the emphysema index of lungs, the solid part of a subsolid
+    nodule, the Agatston score of coronary calcium.
 
     Raises:
         InputError: the segment is empty, or lies on another grid than the volume.
@@ -117,21 +89,40 @@ def measure(volume: Volume, segment: Segment) -> Measured:
     sampling = _sampling_error(mask) * geometry.voxel_volume
     quantities = [
         Quantity("volume_mm3", volume_mm3, VOLUME, MM3, sampling),
+        Quantity(
+            "surface_volume_mm3", outline.volume_mm3, own_code("surface_volume", "Volume within surface"), MM3, sampling
+        ),
         Quantity("longest_diameter_mm", axial.longest_mm, LONG_AXIS, MM, in_plane),
         Quantity("perpendicular_diameter_mm", axial.perpendicular_mm, SHORT_AXIS, MM, in_plane),
-        Quantity("mean_diameter_mm", axial.mean_mm, _own("mean_diameter", "Mean of long and short axis"), MM, in_plane),
+        Quantity(
+            "mean_diameter_mm", axial.mean_mm, own_code("mean_diameter", "Mean of long and short axis"), MM, in_plane
+        ),
         Quantity("greatest_diameter_mm", greatest, DIAMETER, MM, half_diagonal),
         *(
-            Quantity(f"{name}_axis_mm", length, _own(f"{name}_axis", f"{title} axis of equivalent ellipsoid"), MM)
+            Quantity(
+                f"{name}_axis_mm",
+                length,
+                own_code(f"{name}_axis", f"{title} axis of equivalent ellipsoid"),
+                MM,
+                half_diagonal,
+            )
             for name, title, length in zip(
                 ("major", "middle", "minor"), ("Major", "Middle", "Minor"), axes, strict=True
             )
         ),
-        Quantity("surface_area_mm2", outline.area_mm2, _own("surface_area", "Surface area"), MM2),
-        Quantity("sphericity", sphericity(outline), _own("sphericity", "Sphericity"), ONE),
+        Quantity("surface_area_mm2", outline.area_mm2, own_code("surface_area", "Surface area"), MM2),
+        Quantity("sphericity", sphericity(outline), own_code("sphericity", "Sphericity"), ONE),
         *_densities(volume, mask),
     ]
-    return Measured(segment, tuple(quantities), axial.slice_index, (axial.ends_lps, axial.across_lps))
+    special, notes = clinical(volume, segment)
+    return Measured(
+        segment, (*quantities, *special), axial.slice_index, (axial.ends_lps, axial.across_lps), tuple(notes)
+    )
+
+
+def measure_segments(volume: Volume, segmentation: Segmentation) -> list[Measured]:
+    """Measure each segment that has voxels, in order. Raises as `measure`."""
+    return [measure(volume, segment) for segment in segmentation.segments if segment.mask.any()]
 
 
 def _densities(volume: Volume, mask: npt.NDArray[np.bool_]) -> list[Quantity]:
