@@ -66,8 +66,8 @@ MODELS: dict[str, Model] = {
         ),
         Model(
             "ofa-snli-ve-base", "ofa", "Apache-2.0", None, _OFA_FILES,
-            "the same, smaller; published as the fairseq file snli_ve_base_best.pt of OFA-Sys/OFA: give a folder with "
-            "it and the vocab.json and merges.txt of an OFA model in the Hugging Face layout",
+            "yes / no / maybe, the smaller model; published as the fairseq file snli_ve_base_best.pt of OFA-Sys/OFA: "
+            "give a folder with it and the vocab.json and merges.txt of an OFA model in the Hugging Face layout",
         ),
         *(
             Model(
