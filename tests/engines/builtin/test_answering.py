@@ -15,6 +15,7 @@ from radfind.engines.builtin.analysis import Analysis
 from radfind.engines.builtin.answering import Answerer
 from radfind.engines.builtin.coverage import Coverage
 from radfind.engines.builtin.lesion import Lesion
+from radfind.errors import NotSupportedError
 from radfind.language.lexicon import default_lexicon
 from radfind.prompts import TextPrompt
 from radfind.volume import Geometry, Volume
@@ -121,3 +122,18 @@ def test_calcium_is_not_told_from_contrast(monkeypatch: pytest.MonkeyPatch) -> N
 def test_what_lies_outside_is_said_to(text: str) -> None:
     assert "does not show the place" in answerer(shown="none").segment([TextPrompt(text)]).not_found[0]
     assert "does not show the place" not in answerer(shown="whole").segment([TextPrompt(text)]).not_found[0]
+
+
+@pytest.mark.parametrize("text", ["L3 vertebra", "vertebra T12", "L3椎体"])
+def test_a_level_that_cannot_be_told_is_not_supported(text: str) -> None:
+    asked = answerer()
+    verdict = asked.verify(TextPrompt(text))[0]
+    assert (verdict.answer, verdict.code) == ("maybe", "not_supported")
+    with pytest.raises(NotSupportedError, match="number vertebrae"):
+        asked.segment([TextPrompt(text)])
+
+
+def test_a_place_outside_is_named() -> None:
+    reason = answerer(shown="none").verify(TextPrompt("Nodule in the right lower lobe."))[0].reason
+    assert reason == "The scan does not show the right lower lobe."
+    assert answerer(shown="none").verify(TextPrompt("Lung nodule."))[0].reason == "The scan does not show the lungs."

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
+from types import SimpleNamespace
+from typing import cast
+
 import numpy as np
 import pytest
 
+from radfind.engines.builtin import matching
+from radfind.engines.builtin.anatomy import Anatomy
 from radfind.engines.builtin.lesion import Lesion, diameters
-from radfind.engines.builtin.matching import size_agreement
+from radfind.engines.builtin.matching import match, size_agreement
 from radfind.engines.builtin.vocabulary import density_agreement, family_of
 from radfind.language.findings import Finding
 from radfind.language.lexicon import default_lexicon
@@ -84,3 +90,30 @@ def test_diameters_of_an_ellipse_match_its_axes() -> None:
     longest, wide = diameters(mask, (1.0, 0.5, 0.5))
     assert longest == pytest.approx(20.0, abs=0.6)
     assert wide == pytest.approx(12.0, abs=0.6)
+
+
+@pytest.fixture
+def anywhere(monkeypatch: pytest.MonkeyPatch) -> Anatomy:
+    """A scan in which every lesion is wherever the text says."""
+    monkeypatch.setattr(matching, "place_agreement", lambda anatomy, place, found: 1.0)
+    return cast(Anatomy, SimpleNamespace())
+
+
+@pytest.mark.parametrize("text", ["calcified granuloma", "calcified nodule in the right lung", "右肺钙化结节"])
+def test_a_nodule_without_dense_voxels_is_not_calcified(anywhere: Anatomy, text: str) -> None:
+    def brightest(hu: float, longest: float = 12.0) -> Lesion:
+        return dataclasses.replace(lesion(longest), values={"brightest_hu": hu})
+
+    soft = match(finding(text), brightest(60.0), anywhere)
+    assert soft.contradiction == "wrong_kind"
+    assert soft.total < matching.ENOUGH
+    assert match(finding(text), brightest(180.0), anywhere).total > soft.total  # some of it may be calcium
+    assert match(finding(text), brightest(60.0, 4.0), anywhere).total > soft.total  # averaged with the lung
+    calcified = dataclasses.replace(lesion(12.0), attributes=("solid", "calcified"))
+    assert match(finding(text), calcified, anywhere).contradiction is None
+
+
+@pytest.mark.parametrize("text", ["tree-in-bud", "perifissural nodule", "树芽征", "miliary nodules"])
+def test_what_is_small_by_definition_is_no_large_nodule(anywhere: Anatomy, text: str) -> None:
+    assert match(finding(text), lesion(21.0), anywhere).contradiction == "wrong_kind"
+    assert match(finding(text), lesion(5.0), anywhere).contradiction is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from types import SimpleNamespace
 from typing import Any, cast
@@ -124,9 +125,49 @@ def test_the_gravest_disagreement_is_named() -> None:
     assert judge("26 mm nodule in the left lung.", match(side=0.05, size=0.0)).code == "wrong_side"
 
 
+def test_another_kind_refutes_nothing_that_the_search_misses() -> None:
+    assert judge("Tree-in-bud pattern.", match(kind=0.1)).code == "not_found"
+    assert judge("Tree-in-bud pattern.", match(kind=0.1)).answer == "maybe"
+
+
+def test_a_mass_that_was_not_found_is_not_denied() -> None:
+    """It may merge with the mediastinum; a small nodule elsewhere says nothing about it."""
+    for text in ("Mass in the left lung.", "No lung mass."):
+        assert judge(text).answer == "maybe"
+        assert judge(text, match(kind=0.1, side=0.05)).answer == "maybe"
+    assert judge("Mass in the left lung.", match(side=0.05)).code == "wrong_side"  # a mass, but on the right
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("Pneumothorax on the right side.", "on the right side, of which the scan shows only a part"),
+        ("Bilateral pleural effusion.", "on both sides, of which the scan shows only a part"),
+        ("Nodule in the right upper lobe.", "in the right upper lobe, of which the scan shows only a part"),
+        ("No pneumothorax.", "in the part of the chest this scan shows, but not all of it is in the scan"),
+    ],
+)
+def test_what_was_searched_is_said(text: str, words: str) -> None:
+    assert words in judge(text, whole=False).reason
+
+
+def test_sizes_that_differ_are_both_said() -> None:
+    result = judge("10 mm nodule in the right lung.", match(size=0.7))
+    assert result.answer == "yes"
+    assert "14 x 14 mm" in result.reason and "the text says 10 mm" in result.reason
+
+
 def test_fewer_than_the_text_counts() -> None:
     assert judge("Two nodules in the right lung.", match()).answer == "maybe"
     assert judge("Two nodules in the right lung.", match(), match()).answer == "yes"
+
+
+@pytest.mark.parametrize("text", ["Nodules in both lungs.", "双肺结节。"])
+def test_one_side_is_not_both(text: str) -> None:
+    right, left = match(), Match(dataclasses.replace(lesion(), side="left"))
+    assert judge(text, right, right).answer == "maybe"
+    assert judge(text, right, left).answer == "yes"
+    assert judge(text.replace("Nodules", "No nodules").replace("双肺", "双肺未见"), right).answer == "no"
 
 
 @pytest.mark.parametrize(

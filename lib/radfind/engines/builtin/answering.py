@@ -133,16 +133,21 @@ class Answerer:
         if self._family(finding) is not None:
             return None
         place = finding.place
+        concept = finding.concept
         named = place.sites or place.lobes or place.segments or place.zones or place.levels
         # A finding that is a structure to this engine (calcification) is known by density, not by organ.
-        if structure_supported(finding.concept) and (finding.concept.kind == "anatomy" or not named):
-            return None
-        where = ""
-        if finding.concept.kind == "finding" and finding.place.sites:
-            where = f" in the {finding.place.sites[0].english}"
+        if structure_supported(concept) and (concept.kind == "anatomy" or not named):
+            if not place.levels:
+                return None
+            levels = ", ".join(place.levels)
+            return f"The built-in engine does not number vertebrae, so it cannot tell {levels} from the others."
+        asked = concept.english
+        if concept.kind == "finding" and place.sites:
+            asked = f"{asked} in the {place.sites[0].english}"
+        meant = "" if asked == finding.span.text else f" ({asked})"
         return (
-            f"The built-in engine does not know '{finding.span.text}' ({finding.concept.english}{where}): density and "
-            "shape alone do not show it. An engine with an open vocabulary (yoloe, qwen3vl) would look for it."
+            f"The built-in engine does not know '{finding.span.text}'{meant}: density and shape alone do not show it. "
+            "An engine with an open vocabulary (yoloe, qwen3vl) would look for it."
         )
 
     def _family(self, finding: Finding) -> str | None:
@@ -231,7 +236,8 @@ class Answerer:
             return self._structure_verdict(finding)
         shown = covered(self._analysis.anatomy, finding.place)
         if shown == "none":
-            text = "The scan does not show the place the statement speaks of."
+            where = words.place(finding) or "lungs"
+            text = f"The scan does not show {where if where.startswith('both') else f'the {where}'}."
             return self._worded(finding, Judgement("maybe", "not_covered", 0.0, text), ())
         found = self._look_up(finding)
         judgement = judge_statement(

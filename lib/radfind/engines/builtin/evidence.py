@@ -47,6 +47,20 @@ def sentence(analysis: Analysis, lesion: Lesion, lexicon: Lexicon) -> str:
     return f"{name(lesion, lexicon)}, {place}, {size(lesion)}, mean {lesion.mean_hu:.0f} HU"
 
 
+def place(finding: Finding) -> str:
+    """The place of a text as the engine understood it: "right upper lobe, S1, apical"; empty when it names none."""
+    where = finding.place
+    first = where.sites[0].english if where.sites else f"{where.lobes[0]} lobe" if where.lobes else ""
+    if where.side == "both":
+        first = f"both {first or 'side'}s"
+    elif where.side is not None and where.side not in first:
+        first = f"{where.side} {first or 'side'}"
+    parts = [first] * bool(first)
+    if not where.sites:
+        parts += [f"{lobe} lobe" for lobe in where.lobes[1:]]
+    return ", ".join([*parts, *where.segments, *where.zones, *where.levels])
+
+
 def lesion_evidence(analysis: Analysis, volume: Volume, finding: Finding, found: Match, lexicon: Lexicon) -> Evidence:
     """The evidence that a lesion is for a finding: voxels on the volume's own grid, words, measures."""
     lesion = found.lesion

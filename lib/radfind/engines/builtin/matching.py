@@ -8,7 +8,13 @@ import numpy as np
 
 from radfind.engines.builtin.anatomy import Anatomy
 from radfind.engines.builtin.lesion import Lesion
-from radfind.engines.builtin.vocabulary import calcified_asked, density_agreement, density_asked, same_kind
+from radfind.engines.builtin.vocabulary import (
+    always_small,
+    calcified_asked,
+    density_agreement,
+    density_asked,
+    same_kind,
+)
 from radfind.engines.builtin.whereabouts import place_agreement
 from radfind.language.findings import Finding
 from radfind.language.lexicon import default_lexicon
@@ -20,6 +26,12 @@ readers of small nodules are 1.7 mm (Revel et al., Radiology 2004), variability 
 
 SIZE_OTHER = (3.5, 0.40)
 """They contradict each other beyond 3.5 mm and 40 %, twice the above."""
+
+MAYBE_CALCIFIED_HU = 164.0
+"""What has no voxels denser than this is not calcified (Siegelman et al., Radiology 1986)."""
+
+SMALLEST_SURE_MM = 6.0
+"""Densities of smaller nodules are averaged with the lung around (Fleischner Society, Bankier et al., 2017)."""
 
 GOOD = 0.5
 """A component at or above this agrees; below it contradicts."""
@@ -123,6 +135,8 @@ def _kind(finding: Finding, lesion: Lesion) -> float:
         return density * float(np.clip((lesion.longest_mm - 12.0) / 12.0, 0.1, 1.0))
     if finding.concept.id == "lesion":
         return density
+    if always_small(finding):
+        return float(np.clip((15.0 - lesion.longest_mm) / 5.0, 0.1, 1.0))
     return density * float(np.clip((60.0 - lesion.longest_mm) / 20.0, 0.4, 1.0))
 
 
@@ -134,6 +148,8 @@ def _side(finding: Finding, lesion: Lesion) -> float:
 
 
 def _attributes(finding: Finding, lesion: Lesion) -> float:
-    if calcified_asked(finding) and "calcified" not in lesion.attributes:
-        return 0.4
-    return 1.0
+    """Calcification: what is nowhere dense enough has none, unless so small that its calcium may be averaged out."""
+    if not calcified_asked(finding) or "calcified" in lesion.attributes:
+        return 1.0
+    hidden = lesion.longest_mm < SMALLEST_SURE_MM or lesion.values.get("brightest_hu", np.inf) > MAYBE_CALCIFIED_HU
+    return 0.4 if hidden else 0.1

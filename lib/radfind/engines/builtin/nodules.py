@@ -163,6 +163,7 @@ def _lesion(field: LungField, outline: Outline, score: float, box: Box, mask: Ma
         attributes=tuple(attributes),
         values={
             "solid_core_mm": core,
+            "brightest_hu": float(np.percentile(hu, 95)),
             "pleural_contact": outline.pleural,
             "protrusion": outline.protrusion,
             "elongation": outline.elongation,

@@ -23,11 +23,14 @@ DOUBTFUL = 0.3
 
 UNPROVEN = (
     *("emphysema", "miliary_pattern", "tree_in_bud", "centrilobular_nodule", "perifissural_nodule"),
-    *("halo_sign", "reversed_halo_sign", "consolidation"),
+    *("halo_sign", "reversed_halo_sign", "consolidation", "mass"),
 )
 """Concepts, and kinds of them, whose search misses too much for "not found" to mean "not there": mild emphysema hides
-in the noise, a consolidation that merges with mediastinum, diaphragm or chest wall is taken for them, the others are
-smaller or fainter than what is searched for."""
+in the noise, a consolidation or a mass that merges with mediastinum, diaphragm or chest wall is taken for them, the
+others are smaller or fainter than what is searched for."""
+
+COULD_BE = 0.2
+"""What fits a name less than this is something else, whose place and size say nothing about what was not found."""
 
 SMALLEST_MM = 4.0
 """Below this a nodule may be missed, so that its absence proves nothing."""
@@ -63,8 +66,9 @@ def judge_statement(
     else:
         judgement = _judge_claim(finding, matches, analysis, lexicon, spoken_for)
     if not whole and not judgement.matches:
-        reason = f"{judgement.reason} The scan shows only a part of the place."
-        return dataclasses.replace(judgement, answer="maybe", code="not_covered", confidence=0.5, reason=reason)
+        rest = "of which the scan shows only a part" if words.place(finding) else "but not all of it is in the scan"
+        reason = f"No {finding.concept.english} was found {_where_searched(finding)}, {rest}."
+        return Judgement("maybe", "not_covered", 0.5, reason)
     if finding.presence == "uncertain" and judgement.code != "not_found":
         return dataclasses.replace(
             judgement,
@@ -149,11 +153,13 @@ def _judge_claim(
         reason = f"Something that may be it: {words.sentence(analysis, best.lesion, lexicon)}; the evidence is weak."
         return Judgement("maybe", "not_found", 0.5, reason, (best,))
     others = [m for m in matches if m.lesion.score >= SURE]
-    if others:
-        return _contradicted(finding, others, analysis, lexicon)
     asked = finding.concept.english
     if _unproven(finding, lexicon):
-        return _may_be_missed(asked)
+        others = [m for m in others if m.kind > COULD_BE and m.contradiction != "wrong_kind"]
+        if not others:
+            return _may_be_missed(asked)
+    if others:
+        return _contradicted(finding, others, analysis, lexicon)
     if finding.sizes_mm and finding.sizes_mm[0] < SMALLEST_MM:
         return Judgement("maybe", "not_found", 0.5, f"No {asked} was found, but one this small may escape the search.")
     return Judgement("no", "not_found", 0.8, f"No {asked} was found {_where_searched(finding)}.")
@@ -163,6 +169,10 @@ def _supported(finding: Finding, sure: list[Match], analysis: Analysis, lexicon:
     wanted = finding.count or (2 if finding.multiple else 1)
     best = sure[0]
     seen = words.sentence(analysis, best.lesion, lexicon)
+    sides = {m.lesion.side for m in sure}
+    if finding.place.side == "both" and len(sides) == 1 and "both" not in sides:
+        reason = f"The text speaks of both sides; found on the {sides.pop()} only: {seen}."
+        return Judgement("maybe", "not_found", 0.6, reason, (best,))
     if len(sure) < wanted:
         return Judgement(
             "maybe",
@@ -174,7 +184,8 @@ def _supported(finding: Finding, sure: list[Match], analysis: Analysis, lexicon:
     borderline = min(best.place, best.size, best.kind, best.attributes)
     confidence = 0.5 + 0.5 * best.lesion.score * borderline
     more = f" and {len(sure) - 1} more" if len(sure) > 1 else ""
-    return Judgement("yes", "supported", confidence, f"Found: {seen}{more}.", tuple(sure[: max(wanted, 3)]))
+    said = f"; the text says {_size_words(finding)}" if best.size < 1.0 else ""
+    return Judgement("yes", "supported", confidence, f"Found: {seen}{more}{said}.", tuple(sure[: max(wanted, 3)]))
 
 
 def _contradicted(finding: Finding, others: list[Match], analysis: Analysis, lexicon: Lexicon) -> Judgement:
@@ -185,7 +196,7 @@ def _contradicted(finding: Finding, others: list[Match], analysis: Analysis, lex
     found = f"{words.name(lesion, lexicon)} found in the {describe(analysis.anatomy, lesion)}, {words.size(lesion)}"
     wrong = {
         "wrong_side": f"the text says {finding.place.side}",
-        "wrong_place": f"the text says {_place_words(finding)}",
+        "wrong_place": f"the text says {words.place(finding)}",
         "wrong_size": f"the text says {_size_words(finding)}",
         "wrong_kind": f"the text says {_kind_words(finding)}",
         "not_found": "it does not fit the text",
@@ -224,22 +235,10 @@ def _judge_denial(finding: Finding, matches: Sequence[Match], analysis: Analysis
 
 
 def _where_searched(finding: Finding) -> str:
-    place = _place_words(finding)
-    return f"in the {place}" if place else "in the part of the chest this scan shows"
-
-
-def _place_words(finding: Finding) -> str:
-    """The place as the engine understood it: "right upper lobe, S1, apical"."""
-    place = finding.place
-    if place.sites:
-        first = place.sites[0].english
-        side = "" if place.side is None or place.side in first else f"{place.side} "
-        parts = [f"{'both ' if place.side == 'both' else side}{first}"]
-    else:
-        parts = [f"{lobe} lobe" for lobe in place.lobes]
-        if place.side:
-            parts = [f"{place.side} {parts[0]}", *parts[1:]] if parts else [f"{place.side} side"]
-    return ", ".join([*parts, *place.segments, *place.zones, *place.levels])
+    where = words.place(finding)
+    if not where:
+        return "in the part of the chest this scan shows"
+    return f"{'on' if where.endswith(('side', 'sides')) else 'in'} {'' if where.startswith('both') else 'the '}{where}"
 
 
 def _size_words(finding: Finding) -> str:

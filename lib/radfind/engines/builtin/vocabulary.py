@@ -22,6 +22,7 @@ _TOLD_APART = frozenset(
     {*_GENERAL, *(member for members in FAMILIES.values() for member in members)}
     | {*(f"{density}_nodule" for density in _DENSITIES), "calcified_nodule"}
 )
+_ALWAYS_SMALL = frozenset({"miliary_pattern", "tree_in_bud", "centrilobular_nodule", "perifissural_nodule"})
 _DENSITY_AGREEMENT = {
     frozenset(("solid", "part_solid")): 0.35,
     frozenset(("part_solid", "ground_glass")): 0.45,
@@ -59,6 +60,13 @@ def told_apart(finding: Finding) -> bool:
 def same_kind(asked: str, found: str, lexicon: Lexicon) -> bool:
     """Whether a concept asked for is what was found or a kind of it."""
     return asked == found or (asked in lexicon and found in lexicon and lexicon.is_a(asked, found))
+
+
+def always_small(finding: Finding) -> bool:
+    """Whether what a text names is under 10 mm by definition: miliary, centrilobular and tree-in-bud nodules are of a
+    few millimetres, perifissural ones (lymph nodes within the lung) seldom reach 10 (Fleischner Society glossary,
+    Bankier et al., Radiology 2024; de Hoop et al., Radiology 2012)."""
+    return finding.concept.id in _ALWAYS_SMALL
 
 
 def calcified_asked(finding: Finding) -> bool:
