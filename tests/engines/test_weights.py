@@ -204,3 +204,23 @@ def test_cancel_between_files(source: Path) -> None:
     context.cancel()
     with pytest.raises(CancelledError):
         weights.pull(NAME, source=source, context=context)
+
+
+def test_weights_that_have_not_all_arrived_are_not_here(models: Path, source: Path) -> None:
+    context = Context(lambda fraction, text: context.cancel() if "model" in text else None)
+    with pytest.raises(CancelledError):
+        weights.pull(NAME, source=source, context=context)
+    assert (models / NAME / "main" / "config.json").is_file()
+    assert weights.find(NAME) is None
+    with pytest.raises(EngineError, match=r"not all in .*main: getting them was broken off"):
+        weights.path(NAME)
+    assert weights.pull(NAME, source=source) == weights.path(NAME)
+    assert weights.verify(NAME) == []
+
+
+def test_a_hub_out_of_reach_leaves_weights_that_are_here_alone(source: Path) -> None:
+    pytest.importorskip("huggingface_hub")
+    folder = weights.pull(NAME, source=source)
+    with pytest.raises(EngineError, match="could not be fetched"):
+        weights.pull(NAME, endpoint="http://127.0.0.1:9")
+    assert weights.find(NAME) == folder

@@ -22,6 +22,8 @@ from radfind.engines.api import Context
 from radfind.errors import EngineError, InputError, RadFindError
 
 MANIFEST = "radfind-manifest.json"
+UNDER_WAY = ".radfind-pull"
+"""A file in a folder whose pull has begun and not ended: what lies there is not all."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,7 +114,8 @@ def find(name: str, revision: str | None = None) -> Path | None:
     base = models_folder() / name
     folders = [base / _safe(revision)] if revision else sorted(base.glob("*"), key=lambda path: -path.stat().st_mtime)
     for folder in folders:
-        if folder.is_dir() and any(path.name != MANIFEST for path in _files(folder)):
+        begun = (folder / UNDER_WAY).exists()
+        if folder.is_dir() and not begun and any(path.name != MANIFEST for path in _files(folder)):
             return folder
     return None
 
@@ -134,7 +137,10 @@ def missing(name: str, revision: str | None = None) -> str:
     wanted = models_folder() / name / _safe(revision or "main")
     model = known(name)
     get = f"'radfind models pull {name}'" if model.repo else f"'radfind models pull {name} --from FOLDER'"
-    return f"the weights '{name}' are not in {wanted}; get them with {get} (nothing is fetched unless you ask)."
+    where = f"not in {wanted}"
+    if (wanted / UNDER_WAY).exists():
+        where = f"not all in {wanted}: getting them was broken off, and goes on where it stopped"
+    return f"the weights '{name}' are {where}; get them with {get} (nothing is fetched unless you ask)."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -214,6 +220,7 @@ def pull(
         "files": files,
     }
     (target / MANIFEST).write_text(json.dumps(manifest, indent=1))
+    (target / UNDER_WAY).unlink()
     context.step(1.0, "done")
     return target
 
@@ -255,6 +262,7 @@ def _copy(model: Model, source: Path, target: Path, context: Context) -> dict[st
     wanted = [file for file in _files(source) if _needed(model, file.relative_to(source).as_posix())]
     if not wanted:
         raise InputError(f"{source} holds none of the files of '{model.name}' ({', '.join(model.files)}).")
+    _begin(target)
     expected: dict[str, str | None] = {}
     for index, file in enumerate(wanted):
         relative = file.relative_to(source).as_posix()
@@ -284,6 +292,7 @@ def _download(
             raise InputError(f"{model.repo} at {revision} holds none of the files of '{model.name}'.")
         total = sum(file.size or 0 for file in files) or 1
         done = 0
+        _begin(target)
         for file in files:
             context.step(0.9 * done / total, f"fetching {file.rfilename} ({(file.size or 0) / 1e6:.0f} MB)")
             hf_hub_download(
@@ -298,6 +307,11 @@ def _download(
             "copy the folder from another machine with --from."
         ) from error
     return about.sha, {file.rfilename: file.lfs.sha256 if file.lfs else None for file in files}
+
+
+def _begin(target: Path) -> None:
+    target.mkdir(parents=True, exist_ok=True)
+    (target / UNDER_WAY).touch()
 
 
 def _needed(model: Model, relative: str) -> bool:
