@@ -14,6 +14,7 @@ import pytest
 import SimpleITK as sitk
 
 from radfind import cli
+from radfind.cli.output import exit_code
 
 
 def run(*arguments: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> tuple[int, str, str]:
@@ -48,6 +49,30 @@ def test_every_command_shows_an_example(radfind, command: str) -> None:
     code, out, _ = radfind(command, "--help")
     assert code == 0
     assert f"Example: radfind {command}" in " ".join(out.split())
+
+
+@pytest.mark.parametrize(
+    ("module", "extra"),
+    [
+        ("vtkmodules.vtkCommonCore", "export"),
+        ("highdicom", "export"),
+        ("fhir.resources", "export"),
+        ("pynetdicom", "pacs"),
+        ("httpx", "server"),
+        ("monailabel", "server"),
+        ("itk", "examples"),
+        ("ultralytics", "yoloe"),
+    ],
+)
+def test_an_absent_package_names_the_extra_that_brings_it(capsys, module: str, extra: str) -> None:
+    code = exit_code(ModuleNotFoundError(f"No module named '{module}'", name=module))
+    assert code == 2
+    assert f"pip install 'radfind[{extra}]'" in " ".join(capsys.readouterr().err.split())
+
+
+def test_an_absent_package_that_no_extra_brings_is_a_fault(capsys) -> None:
+    assert exit_code(ModuleNotFoundError("No module named 'nowhere'", name="nowhere")) == 1
+    assert "radfind[" not in capsys.readouterr().err
 
 
 def test_wrong_usage_exits_2(radfind) -> None:

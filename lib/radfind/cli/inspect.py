@@ -72,6 +72,10 @@ def engines(json: Annotated[bool, typer.Option("--json", help="Print one JSON do
             }
         )
         return
+    rows = [("engine", "answers", "licence (code/weights)", "state")]
     for item in infos():
         state = "ready" if item.available else f"not available: {item.unavailable_reason}"
-        print(f"{item.name:<12} {', '.join(item.tasks):<24} {item.licence:<14} {state}")
+        rows.append((item.name, ", ".join(item.tasks), item.licence, state))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)][:-1]
+    for *cells, state in rows:
+        print("  ".join([*(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)), state]))

@@ -48,6 +48,9 @@ def exit_code(error: BaseException) -> int:
     if isinstance(error, RadFindError):
         _say(f"Failed: {error}")
         return EXIT_FAILED
+    if isinstance(error, ModuleNotFoundError) and (extra := _extra_with(error)):
+        _say(f"Error: the package '{error.name}' is not installed. Run: pip install 'radfind[{extra}]'")
+        return EXIT_INPUT
     if isinstance(error, BrokenPipeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader went away; stay silent
         return EXIT_FAILED
@@ -60,6 +63,12 @@ def exit_code(error: BaseException) -> int:
         "Set RADFIND_TRACEBACK=1 and run the command again for the details to report."
     )
     return EXIT_FAILED
+
+
+def _extra_with(error: ModuleNotFoundError) -> str | None:
+    from radfind.engines.extras import extra_with
+
+    return extra_with(error.name) if error.name else None
 
 
 def _say(message: str) -> None:

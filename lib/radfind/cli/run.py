@@ -44,16 +44,10 @@ def serve(
     oidc_role_claim: Annotated[str, typer.Option(help="Where its tokens carry roles.")] = "roles",
 ) -> None:
     """Start the MONAI Label server with RadFind's tasks: on this machine only unless told otherwise."""
-    from radfind.errors import InputError
+    from monailabel_app.gateway.oidc import OidcSettings
+    from monailabel_app.gateway.settings import parsed_slots
+    from monailabel_app.serve import serve as start
 
-    try:
-        from monailabel_app.gateway.oidc import OidcSettings
-        from monailabel_app.gateway.settings import parsed_slots
-        from monailabel_app.serve import serve as start
-    except ModuleNotFoundError as error:
-        raise InputError(
-            f"The server needs the package '{error.name}', which is not installed. Run: pip install 'radfind[server]'"
-        ) from error
     start(
         studies,
         host=host,
