@@ -71,6 +71,16 @@ def sides(text: str) -> dict[str, str | None]:
             "Mediastinal lymphadenopathies, mass in the left adrenal gland.",
             {"mediastinal_lymphadenopathy": "present", "adrenal_nodule": "present"},
         ),
+        # rivals are both weighed; what an appearance can be seen in is weighed too, what can be seen is there
+        ("Scarring versus atelectasis at the left base.", {"sequela": "uncertain", "atelectasis": "uncertain"}),
+        ("The appearance can be seen in viral pneumonia.", {"pneumonia": "uncertain"}),
+        ("As far as can be seen in these sections, there is steatosis of the liver.", {"hepatic_steatosis": "present"}),
+        ("双肺弥漫结节，需与肺结核鉴别。", {"pulmonary_nodule": "present", "tuberculosis": "uncertain"}),
+        # dictation
+        (
+            "b/l pleural effusions w/o PTX, c/w pneumonia",
+            {"pleural_effusion": "present", "pneumothorax": "absent", "pneumonia": "uncertain"},
+        ),
         # the heart told by its ratio to the chest
         *(
             (text, {"cardiomegaly": "present"})

@@ -6,8 +6,8 @@ import itertools
 import re
 from collections.abc import Sequence
 
-from radfind.language.attach import Claim, sided
-from radfind.language.places import PlaceWord
+from radfind.language.claims import Claim, sided
+from radfind.language.place_words import PlaceWord
 from radfind.language.sizes import Size
 
 _LISTED = re.compile(

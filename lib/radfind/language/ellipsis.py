@@ -177,7 +177,7 @@ def _shared_words(folded: str, sentence: Piece, named: list[Mention], lexicon: L
     for mention in named:
         words = folded[mention.start : mention.stop]
         extra = _latin_shared(folded, sentence, mention, words, named, lexicon) if words.isascii() else []
-        extra = extra or _chinese_shared(folded, sentence, mention, words, lexicon)
+        extra = extra or _chinese_shared(folded, sentence, mention, words, named, lexicon)
         for new, covered in extra:
             result[(new.start, new.stop, new.concept.id)] = new
             replaced.add(covered)
@@ -245,12 +245,12 @@ def _latin_shared(
 
 
 def _chinese_shared(
-    folded: str, sentence: Piece, mention: Mention, words: str, lexicon: Lexicon
+    folded: str, sentence: Piece, mention: Mention, words: str, named: Sequence[Mention], lexicon: Lexicon
 ) -> list[tuple[Mention, tuple[int, int]]]:
     found: list[tuple[Mention, tuple[int, int]]] = []
     begin = max(sentence.start, mention.start - 6)
     before = _ZH_BEFORE.search(folded[begin : mention.start])
-    if before:
+    if before and not any(m.start < begin + before.end(1) <= m.stop for m in named):
         for length in range(1, len(before[1]) + 1):
             organ = before[1][-length:]
             for cut in range(1, len(words)):

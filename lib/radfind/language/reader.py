@@ -7,18 +7,20 @@ import dataclasses
 import re
 from collections.abc import Sequence
 
-from radfind.language import attach
 from radfind.language.adjectives import merged_adjectives
-from radfind.language.attach import Claim
 from radfind.language.attributes import find_attributes, find_counts
+from radfind.language.claims import Claim
 from radfind.language.concepts import Concept
+from radfind.language.described import attach_attributes, attach_counts, attach_references
 from radfind.language.discourse import is_earlier, is_item, is_purpose, tells_before, with_verdicts
 from radfind.language.ellipsis import mentions
 from radfind.language.findings import Finding, ImageReference, Reading, Span
 from radfind.language.lexicon import Lexicon, Match, default_lexicon
 from radfind.language.lymph_nodes import Mention, measured_nodes
 from radfind.language.measured import attach_sizes
-from radfind.language.places import PlaceWord, find_place_words, place_of
+from radfind.language.place_words import PlaceWord, find_place_words
+from radfind.language.placed import attach_places
+from radfind.language.places import place_of
 from radfind.language.references import references_in
 from radfind.language.scope import clauses, find_cues, holds, presence_of
 from radfind.language.sections import split_sections
@@ -139,15 +141,15 @@ class _Reader:
             cues = [cue for cue in cues if folded[cue.start : cue.stop] not in ("?",)]
         parts = clauses(folded, sentence, spans, chinese)
         claims = [claim for mention in named if (claim := self._claim(mention, sentence, parts, cues, spans))]
-        attach.attach_places(folded, parts, claims, words, chinese, self._fits)
+        attach_places(folded, parts, claims, words, chinese, self._fits)
         keep_to_own_organ(claims, self.lexicon)
         nodes = [o for o in organs if _NODE.search(folded, o.span.start, o.span.stop)]
         left = attach_sizes(folded, claims, sizes, _pieces(organs), _pieces(nodes))
         self.widths += widths(self.text, folded, organs, left, sentence, section)
         said = [a for a in attributes if holds(folded, a.start, a.stop, parts, cues, spans)]
-        attach.attach_attributes(folded, claims, said)
-        attach.attach_counts(folded, claims, find_counts(folded, sentence.start, sentence.stop))
-        attach.attach_references(claims, references)
+        attach_attributes(folded, claims, said)
+        attach_counts(folded, claims, find_counts(folded, sentence.start, sentence.stop))
+        attach_references(folded, claims, references)
         share_with_brackets(folded, claims)
         share_with_interpretation(folded, claims)
         self.told.refer_back(claims, sentence)

@@ -21,7 +21,7 @@ from radfind.language.text import Piece
 
 CueKind = Literal[
     "neutral", "deny_after", "deny_before", "deny_either", "hedge_after", "hedge_before", "hedge_either",
-    "suggests", "question", "stop", "normal", "past", "past_before", "other",
+    "suggests", "question", "rival", "stop", "normal", "past", "past_before", "other",
 ]  # fmt: skip
 
 _DATA = Path(__file__).parent / "data" / "cues.json"
@@ -167,7 +167,7 @@ def presence_of(
     stops = [cue for cue in inside if cue.kind == "stop"]
     for cue in inside:
         if cue.stop <= start:
-            forward = cue.kind in ("deny_after", "hedge_after", "past", "other") or (
+            forward = cue.kind in ("deny_after", "hedge_after", "past", "other", "rival") or (
                 cue.kind in ("deny_either", "hedge_either") and _points_forward(cue, clause, named)
             )
             forward = forward or (cue.kind == "suggests" and interpretation)
@@ -181,7 +181,7 @@ def presence_of(
             backward = cue.kind in ("deny_before", "hedge_before", "normal") or (
                 cue.kind in ("deny_either", "hedge_either") and not _points_forward(cue, clause, named)
             )
-            backward = backward or (cue.kind == "question" and _just_before(folded, stop, cue, named))
+            backward = backward or (cue.kind in ("question", "rival") and _just_before(folded, stop, cue, named))
             blocked = any(stop <= mark.start and mark.stop <= cue.start for mark in stops)
             if backward and not blocked:
                 acting.add(cue.kind)
@@ -191,7 +191,7 @@ def presence_of(
         acting.add("deny_after")
     if acting and _presupposed(folded, clause, start, named):
         return "present", acting - {"normal"}
-    if acting & {"hedge_before", "question"}:
+    if acting & {"hedge_before", "question", "rival"}:
         return "uncertain", acting
     if acting & {"deny_after", "deny_before", "deny_either", "other"}:
         return "absent", acting

@@ -6,9 +6,10 @@ import itertools
 import re
 from collections.abc import Sequence
 
-from radfind.language.attach import INTERPRETED, Claim, order, sided
+from radfind.language.claims import Claim, order, sided
 from radfind.language.discourse import is_definite
 from radfind.language.lexicon import Lexicon
+from radfind.language.placed import INTERPRETED
 
 _BESIDE = re.compile(
     r"(?:adjacent|next|close) to|accompan(?:y|ied)|associated with|around|surrounding|neighbou?ring|beside"
@@ -52,6 +53,11 @@ def _taken_for(claim: Claim, gap: str) -> bool:
     return bool(_READ_AS.search(gap)) or (claim.presence == "uncertain" and bool(re.search(r"[,(]\s*\Z", gap)))
 
 
+def _weighed(folded: str, claim: Claim, gap: str) -> bool:
+    """ "Opacity in the right base, atelectasis versus pneumonia", "..., pneumonia?"."""
+    return bool(re.search(r",\s*\Z", gap) and re.compile(r"\s?\?|\s(?:versus|vs)\b").match(folded, claim.stop))
+
+
 def has_size(claim: Claim) -> bool:
     """Whether what a thing is taken for is a lesion, so that it has the size of the thing."""
     return bool(_MEASURED.intersection((claim.concept.id, claim.concept.parent, (claim.concept.parent or "")[-4:])))
@@ -66,7 +72,7 @@ def share_with_interpretation(folded: str, claims: Sequence[Claim]) -> None:
             between = [w for w in claim.words if earlier.stop <= w.start < earlier.stop + read_as.start()]
             earlier.words = sorted({*earlier.words, *between}, key=order)
         interpreted = INTERPRETED.search(gap) and not re.search("accompan|associated", gap)
-        if not sided(claim.words) and read_as:
+        if not sided(claim.words) and (read_as or _weighed(folded, claim, gap)):
             claim.words = sorted({*earlier.words, *claim.words}, key=order)
         if earlier.sizes and not claim.sizes and has_size(claim) and _taken_for(claim, gap):
             claim.sizes, claim.anchor = list(earlier.sizes), earlier.start

@@ -24,8 +24,9 @@ _UNIT = r"(?:m{2,3}|cm|millimet(?:er|re)s?|centimet(?:er|re)s?|毫米|厘米|公
 _TIMES = r"\s?(?:x|\*|by|乘)\s?"
 _TO = r"\s?(?:-|to|and|至|到)\s?"
 _LENGTH = re.compile(
+    r"(?<![0-9a-z.])(?<![0-9],)"
     # not the number of a segment: "12 mm in segment 6 and 9 mm in segment 2"
-    rf"(?<![0-9a-z.,])(?!(?<=segment )[0-9]{{1,2}}\s?(?:and|to|,))(?P<first>{_NUMBER})(?:[- ]?(?P<unit1>{_UNIT}))?"
+    rf"(?!(?<=segment )[0-9]{{1,2}}\s?(?:and|to|,))(?P<first>{_NUMBER})(?:[- ]?(?P<unit1>{_UNIT}))?"
     rf"(?:(?P<times>{_TIMES}{_NUMBER}(?:[- ]?{_UNIT})?(?:{_TIMES}{_NUMBER}(?:[- ]?{_UNIT})?)?)"
     rf"|(?P<to>{_TO})(?P<second>{_NUMBER}))?"
     rf"(?:[- ]?(?P<unit>{_UNIT}))?"
@@ -79,7 +80,8 @@ _TECHNIQUE_AFTER = re.compile(
     r"|[- ]?thick(?:\s(?:non|axial|images|scan|section|slice|multi|cross))"
 )
 _DISTANCE_BEFORE = re.compile(
-    r"(?:distance|距|相距)\D{0,14}\Z|(?:at a depth of|deep|along an?|along(?: the)?)\s(?:about |approximately )?\Z"
+    r"(?:distance|距|相距)\D{0,14}\Z|(?:at a depth of|deep|along an?|along(?: the)?"
+    r"|over (?:an?\s)?(?:length|segment|distance|span)(?: of)?)\s(?:about |approximately )?\Z"
 )
 _BY = re.compile(
     r"(?:creased|grown|grew|enlarged|shrunk|reduced|regressed)(?:\sin (?:size|diameter))?\sby\s"

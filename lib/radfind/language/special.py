@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from radfind.language.attach import Claim, sided
+from radfind.language.claims import Claim, sided
 from radfind.language.concepts import Concept
 from radfind.language.discourse import is_definite
 from radfind.language.findings import Place
@@ -125,6 +125,8 @@ def specials(
         result = lexicon.get("hyperdense_lesion")  # "右肾见点状高密度影"
     if not place.sites and about_chest:
         result = lexicon.default_for_region(concept, "chest")
+    if concept.id == "fracture" and place.levels and not place.sites:
+        return [lexicon.get("vertebral_fracture")]  # "L4 fracture"
     if concept.id == "calcified_nodule" and not any(lexicon.is_a(site, "lung") for site in place.sites):
         organs = [lexicon.specialise(lexicon.get("nodule"), site) for site in place.sites]
         return [next((found for found in organs if found.id != "nodule"), result)]  # a calcific nodule of the thyroid

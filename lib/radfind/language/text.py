@@ -44,6 +44,7 @@ ABBREVIATIONS = frozenset(
         "lt",
         "rt",
         "b/l",
+        "bilat",
     ]
 )
 

@@ -6,13 +6,15 @@ import dataclasses
 from collections.abc import Sequence
 
 from radfind.language.apart import lesions
-from radfind.language.attach import LOBE_ALONE, Claim, sided
 from radfind.language.attributes import find_attributes
+from radfind.language.claims import Claim, sided
 from radfind.language.discourse import is_definite
 from radfind.language.findings import Finding, ImageReference, Span
 from radfind.language.lexicon import Lexicon, Match
 from radfind.language.lymph_nodes import Mention
-from radfind.language.places import PlaceWord, find_place_words, place_of
+from radfind.language.place_words import PlaceWord, find_place_words
+from radfind.language.placed import LOBE_ALONE
+from radfind.language.places import place_of
 from radfind.language.scope import find_cues, holds
 from radfind.language.sharing import has_size
 from radfind.language.sizes import Size
@@ -69,7 +71,7 @@ class Told:
     def _same(self, old: int, new: int) -> bool:
         one, two = self.findings[old], self.findings[new]
         named = [self.folded[finding.span.start : finding.span.stop] for finding in (one, two)]
-        alike = dataclasses.replace(two, span=one.span, attributes=one.attributes) == one
+        alike = dataclasses.replace(two, span=one.span, attributes=one.attributes, multiple=one.multiple) == one
         measured = one.sizes_mm or one.size_range_mm
         # without a size, only another term: "compression fracture of T12 with height loss", not "nodule ... nodules"
         return alike and named[0] != named[1] and bool(measured or named[0][:4] != named[1][:4])

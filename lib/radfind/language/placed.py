@@ -1,48 +1,15 @@
-"""Which describing words belong to which finding of a sentence: places, sizes, attributes, numbers, references."""
+"""Which place words belong to which finding of a sentence."""
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import re
 from collections.abc import Callable, Sequence
 
-from radfind.language.attributes import Attribute, Count
+from radfind.language.claims import Claim, order, sided
 from radfind.language.concepts import Concept
-from radfind.language.findings import ImageReference, Presence
-from radfind.language.places import PlaceWord
-from radfind.language.sizes import Size
+from radfind.language.place_words import PlaceWord
 from radfind.language.text import Piece
-
-# Findings that describe another one ("nodule with calcification"); later words go on describing that other one.
-_DESCRIBING = frozenset(
-    ("calcification", "cavity", "necrosis", "air_bronchogram", "pleural_tag", "halo_sign", "mass_effect")
-)
-
-
-@dataclasses.dataclass
-class Claim:
-    """A finding of one sentence while it is being put together."""
-
-    concept: Concept
-    start: int
-    stop: int
-    clause: Piece
-    presence: Presence
-    words: list[PlaceWord] = dataclasses.field(default_factory=list)
-    sizes: list[Size] = dataclasses.field(default_factory=list)
-    attributes: list[str] = dataclasses.field(default_factory=list)
-    count: int | None = None
-    multiple: bool = False
-    references: list[ImageReference] = dataclasses.field(default_factory=list)
-    past: bool = False
-    before: list[PlaceWord] = dataclasses.field(default_factory=list)  # all place words between it and what it follows
-    anchor: int | None = None  # where the finding whose sizes these are is named, if they were taken over
-
-    @property
-    def describes(self) -> bool:
-        return self.concept.id in _DESCRIBING
-
 
 _LINK = (
     r"\b(?:causing|leading|resulting|creating|producing|forming|compressing|extending|surrounding"
@@ -82,11 +49,6 @@ _ACCOMPANYING = re.compile(
     r"[,;\s]*(?:伴|其|内|边缘|周围|并|局部|部分|可见|见"
     r"|考虑|符合|提示|可能|可疑|疑|倾向|大小|邻近|远端|近端|继发|增强|密度)"
 )
-
-
-def order(word: PlaceWord) -> tuple[int, int]:
-    """Sort key: reading order."""
-    return word.start, word.stop
 
 
 def attach_places(
@@ -201,11 +163,6 @@ def _fronted(folded: str, claims: Sequence[Claim], words: Sequence[PlaceWord]) -
     return lead if re.search(r"(?:\A|[.\n]|\b)(?:in|on|at|within|of|examined in)\s(?:the\s)?\Z", opening) else []
 
 
-def sided(words: Sequence[PlaceWord]) -> bool:
-    """Whether one of the words tells a side."""
-    return any(word.kind == "side" or word.side for word in words)
-
-
 def _attach_in_clause(
     folded: str, clause: Piece, claims: Sequence[Claim], words: Sequence[PlaceWord], chinese: bool
 ) -> None:
@@ -311,87 +268,3 @@ def _modifiers(
         index -= 1
         edge = min(edge, words[index].start)
     return list(words[index:]), list(words[:index])
-
-
-def host(claims: Sequence[Claim], position: int) -> Claim | None:
-    """The finding that words at this position go on describing: the nearest before, describing findings passed over."""
-    before = [claim for claim in claims if claim.start <= position]
-    for claim in reversed(before):
-        if claim.presence != "absent" and not claim.describes:
-            return claim
-    return before[-1] if before else None
-
-
-def following(folded: str, claims: Sequence[Claim], position: int, stopper: re.Pattern[str]) -> Claim | None:
-    """The finding that words ending here directly modify: "12 mm (spiculated) nodule"."""
-    for claim in claims:
-        if claim.start >= position:
-            return None if stopper.search(folded[position : claim.start]) else claim
-        if claim.start <= position <= claim.stop:
-            return claim
-    return None
-
-
-_ATTRIBUTE_BREAK = re.compile(
-    r"[;:()]|\b(?:is|are|was|were|in|on|with|at|from|to|which|margins?|borders?|contours?|edges?)\b"
-    r"|见|示|伴|,(?=.*[\u4e00-\u9fff])"
-)
-
-
-def attach_attributes(folded: str, claims: Sequence[Claim], attributes: Sequence[Attribute]) -> list[Attribute]:
-    """Gives describing words to their findings; returns those that found none."""
-    left: list[Attribute] = []
-    for attribute in attributes:
-        claim = next(
-            (c for c in claims if c.start <= attribute.start and attribute.stop <= c.stop and not c.describes), None
-        )
-        if claim is None:
-            claim = following(folded, claims, attribute.stop, _ATTRIBUTE_BREAK)
-            earlier = host(claims, attribute.start - 1)
-            if claim is not None and earlier is not None and "," in folded[attribute.stop : claim.start]:
-                claim = earlier
-            if claim is not None and claim.describes and earlier is not None and not earlier.describes:
-                claim = earlier if folded[attribute.start : attribute.stop].startswith(("with", "contain")) else claim
-            if claim is not None and claim.concept.id == attribute.name and earlier is not None:
-                earlier.attributes.append(attribute.name)  # a nodule with a pleural tag
-        claim = claim or host(claims, attribute.start) or next((c for c in claims if c.start >= attribute.stop), None)
-        if claim is None:
-            left.append(attribute)
-        elif attribute.name not in claim.attributes:
-            claim.attributes.append(attribute.name)
-    return left
-
-
-_COUNT_BREAK = re.compile(
-    r"[;:()]|\b(?:is|are|was|were|in|on|at|with|which)\b|,\s(?=[a-z]+\s[a-z]+\s[a-z]+)|,(?=.*[\u4e00-\u9fff])|伴"
-)
-
-
-def attach_counts(folded: str, claims: Sequence[Claim], counts: Sequence[Count]) -> None:
-    """Gives numbers of lesions to their findings."""
-    for count in counts:
-        claim = following(folded, claims, count.stop, _COUNT_BREAK)
-        if claim is None or len(folded[count.stop : claim.start]) > 60:
-            behind = [c for c in claims if c.stop <= count.start]
-            near = behind[-1] if behind else None
-            claim = near if near and re.fullmatch(r"[\s,影灶共约]{0,3}", folded[near.stop : count.start]) else claim
-        if claim is None:
-            continue
-        if count.number is None:
-            claim.multiple = True
-        else:
-            claim.count = count.number if claim.count is None else claim.count
-            claim.multiple = claim.multiple or count.number > 1
-
-
-def attach_references(claims: Sequence[Claim], references: Sequence[ImageReference]) -> list[ImageReference]:
-    """Gives series / image references to their findings; returns those that found none."""
-    left = []
-    for reference in references:
-        assert reference.span is not None
-        claim = host(claims, reference.span.start) or next((c for c in claims if c.start >= reference.span.stop), None)
-        if claim is None:
-            left.append(reference)
-        else:
-            claim.references.append(reference)
-    return left
