@@ -15,8 +15,9 @@ from monailabel_app.gateway.errors import Refusal
 
 MAX_FILES = 2000
 """Most files in one form: a DICOM series sent file by file."""
-MAX_FIELDS = 32
+MAX_FIELDS = 8
 MAX_FIELD_BYTES = 8 << 20
+"""Fields are held in memory, unlike files; `params` is the only one that may need much."""
 
 
 @dataclasses.dataclass(frozen=True)

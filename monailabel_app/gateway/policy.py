@@ -46,8 +46,8 @@ class Rule:
 _SEGMENT = "[^/]+"
 _TABLE: list[tuple[str, str, Rule]] = [
     # the gateway's own
-    ("GET", "/health", Rule(None)),
-    ("GET", "/ready", Rule(None)),
+    ("GET|HEAD", "/health", Rule(None)),
+    ("GET|HEAD", "/ready", Rule(None)),
     ("GET", "/auth/?", Rule(None)),
     ("POST", "/auth/token", Rule(None)),
     ("GET", "/auth/token/valid", Rule(Role.READER)),
