@@ -16,7 +16,7 @@ from scipy.spatial.transform import Rotation
 import radfind
 from radfind.errors import InputError, NotSupportedError
 from radfind.exports.dicom_common import deidentified, save
-from radfind.exports.dicom_rtstruct import outlines, structure_set
+from radfind.exports.dicom_rtstruct import structure_set
 from radfind.exports.dicom_seg import segmentation_object
 from radfind.exports.dicom_sr import key_objects, measurement_report
 from radfind.exports.package import write_package
@@ -297,14 +297,6 @@ def test_multi_frame_sources(shared_data: Callable[[str], Path], tmp_path: Path)
     if shutil.which("dciodvfy") is not None:
         done = subprocess.run(["dciodvfy", str(written.files["ko"])], capture_output=True, text=True)
         assert "Error" not in done.stdout + done.stderr
-
-
-def test_outline_of_a_ring_keeps_its_hole() -> None:
-    y, x = np.mgrid[:40, :40] - 19.5
-    ring = (np.hypot(x, y) < 15) & (np.hypot(x, y) > 6)
-    (contour,) = outlines(ring)
-    area = abs(np.sum(contour[:, 0] * np.roll(contour[:, 1], -1) - contour[:, 1] * np.roll(contour[:, 0], -1)) / 2)
-    assert area == pytest.approx(ring.sum(), rel=0.02)
 
 
 def test_dcmqi_reads_seg_voxel_exact(written: Written, tmp_path: Path) -> None:
