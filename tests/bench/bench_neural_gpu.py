@@ -160,9 +160,9 @@ def _yoloe(size: str, base: Path, device: str, tiny: bool) -> dict[str, float]:
     vectors = detector.text_embeddings(yoloe_words.encode(["nodule", "effusion", "consolidation"]))
     side, count = (64, 4) if tiny else (512, 16)
     images = list(np.random.default_rng(0).integers(0, 256, (count, side, side, 3)).astype(np.uint8))
-    detector.detect(images, vectors, 0.5)
+    detector.detect(images, vectors, 0.5, side)
     rounds = 1 if tiny else 10
-    seconds = _seconds(lambda: [detector.detect(images, vectors, 0.5) for _ in range(rounds)], device)
+    seconds = _seconds(lambda: [detector.detect(images, vectors, 0.5, side) for _ in range(rounds)], device)
     return {"batch": count, "slices/s": count * rounds / seconds}
 
 

@@ -15,9 +15,12 @@ import pytest
 from radfind.engines import yoloe
 from radfind.engines.api import Context
 from radfind.engines.host import HostedEngine
+from radfind.engines.yoloe import engine as engine_module
+from radfind.engines.yoloe.detector import Detection, visible
 from radfind.engines.yoloe.embeddings import ConceptBank, TextEmbeddings, ensemble
+from radfind.engines.yoloe.engine import MOST_INSTANCES, YoloeEngine
 from radfind.engines.yoloe.tiling import tiles
-from radfind.errors import EngineError, NotSupportedError, PromptError
+from radfind.errors import EngineError, InputError, NotSupportedError, PromptError
 from radfind.prompts import BoxPrompt, EverythingPrompt, ExemplarPrompt, MaskPrompt, PointPrompt, TextPrompt
 from radfind.results import Segmentation
 from radfind.volume import Geometry, Volume
@@ -115,6 +118,8 @@ def test_prompts_it_cannot_take_are_refused(engine: HostedEngine, volume: Volume
         engine.segment(volume, [PointPrompt((1, 2, 3))], context=Context())
     with pytest.raises(PromptError, match="mask is empty"):
         engine.segment(volume, [MaskPrompt(np.zeros_like(mask))], context=Context())
+    with pytest.raises(PromptError, match="asked for alone"):
+        engine.segment(volume, [EverythingPrompt(), TextPrompt("nodule")], context=Context())
 
 
 def test_synonyms_and_languages_agree_and_other_words_do_not(engine: HostedEngine, volume: Volume) -> None:
@@ -141,6 +146,82 @@ def test_what_was_learnt_survives_a_restart(
     assert bank.add("my lesion", np.ones((1, 512), np.float32)) == 2
 
 
+def test_examples_smaller_than_a_cell_of_the_prompt_are_seen(engine: HostedEngine, volume: Volume, home: Path) -> None:
+    """Random weights tell any two places apart, unless neither is shown to them."""
+    for name, row in (("here", 3), ("there", 49)):
+        dot = np.zeros(volume.array.shape, bool)
+        dot[1, row : row + 2, row : row + 2] = True
+        engine.segment(volume, [ExemplarPrompt(volume, dot, name)], context=Context())
+    bank = ConceptBank(home / "yoloe" / "concepts", "yoloe-11n-seg")
+    here, there = bank.get("here"), bank.get("there")
+    assert here is not None and there is not None
+    assert np.abs(here - there).max() > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("box", "expected"),
+    [
+        ((10, 10, 30, 40), (10, 10, 30, 40)),
+        ((20, 30, 22, 31), (13, 22.5, 29, 38.5)),
+        ((0, 30, 2, 60), (0, 30, 16, 60)),
+        ((62, 98, 64, 100), (48, 84, 64, 100)),
+    ],
+)
+def test_boxes_are_grown_inside_the_image(box: tuple[float, ...], expected: tuple[float, ...]) -> None:
+    np.testing.assert_allclose(visible(np.array([box], np.float32), 16, (100, 64)), [expected])
+
+
+class _Detector:
+    """Stands in for the network: says what it is asked, and finds `found` on the first image."""
+
+    found: tuple[Detection, ...] = ()
+    asked: list[tuple[int, int]]
+
+    def __init__(self, *arguments: Any, **options: Any) -> None: ...
+
+    def text_embeddings(self, features: np.ndarray) -> np.ndarray:
+        return features
+
+    def detect(self, images: list[np.ndarray], vectors: Any, threshold: float, size: int) -> list[list[Detection]]:
+        self.asked.extend((image.shape[0], size) for image in images)
+        return [list(self.found) if n == 0 else [] for n in range(len(images))]
+
+
+@pytest.fixture
+def stand_in(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., YoloeEngine]:
+    monkeypatch.setattr(engine_module, "Detector", _Detector)
+    monkeypatch.setattr(_Detector, "asked", [], raising=False)
+
+    def build(**options: Any) -> YoloeEngine:
+        places = {"bank": tmp_path, "cache": tmp_path, "text_encoder": "yoloe_words:encode"}
+        return YoloeEngine(Path("yoloe-11n-seg.pt"), **places, **options)
+
+    return build
+
+
+@pytest.mark.parametrize(("tiling", "expected"), [(1, (64, 64)), (2, (36, 64))])
+def test_tiles_are_seen_enlarged(
+    stand_in: Callable[..., YoloeEngine], volume: Volume, tiling: int, expected: tuple[int, int]
+) -> None:
+    stand_in(tiling=tiling).segment(volume, [TextPrompt("x")], context=Context())
+    assert _Detector.asked == [expected] * (3 * tiling**2)
+
+
+def test_the_surest_objects_are_returned_when_there_are_many(
+    stand_in: Callable[..., YoloeEngine], volume: Volume, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = []
+    for n in range(100):
+        mask = np.zeros((64, 64), bool)
+        mask[6 * (n // 10) : 6 * (n // 10) + 2, 6 * (n % 10) : 6 * (n % 10) + 2] = True
+        found.append(Detection(mask, 0, 0.3 + n / 200))
+    monkeypatch.setattr(_Detector, "found", tuple(found))
+    result = stand_in().segment(volume, [TextPrompt("x")], context=Context())
+    assert [one.score for one in result.segments] == [0.3 + n / 200 for n in range(99, 99 - MOST_INSTANCES, -1)]
+    assert result.segments[0].mask[0, 54:56, 54:56].all() and result.segments[0].mask.sum() == 4
+    assert result.notes[1] == f"only the {MOST_INSTANCES} surest of 100 objects are returned"
+
+
 def test_tiles_and_thresholds(engine: HostedEngine, make: Make, volume: Volume) -> None:
     tiled = make(tiling=2, thresholds={"pulmonary_nodule": 0.9999})
     whole = engine.segment(volume, [TextPrompt("atelectasis")], context=Context())
@@ -157,6 +238,14 @@ def test_a_vocabulary_file_says_what_everything_is(make: Make, volume: Volume, t
     found = make(vocabulary=words).segment(volume, [EverythingPrompt()], context=Context()).segments
     assert found
     assert {segment.name.rstrip("0123456789 ") for segment in found} <= {"first thing", "second thing"}
+
+
+def test_a_vocabulary_that_is_none_is_named(make: Make, volume: Volume, tmp_path: Path) -> None:
+    empty = tmp_path / "empty.txt"
+    empty.write_text("\n")
+    for file, words in ((tmp_path / "none.txt", "There is no vocabulary"), (empty, "holds no word")):
+        with pytest.raises(InputError, match=words):
+            make(vocabulary=file).segment(volume, [EverythingPrompt()], context=Context())
 
 
 def test_without_the_text_encoder_the_message_says_what_to_do(tmp_path: Path) -> None:

@@ -64,12 +64,18 @@ def test_a_single_image_has_no_flicker() -> None:
 def test_tiles_of_one_object_on_one_slice_are_joined() -> None:
     sphere = _sphere((15, 32, 32), 12)
     halves = []
-    for item in _cut(sphere):
-        upper, lower = item.mask.copy(), item.mask.copy()
-        upper[36:], lower[:28] = False, False
-        halves += [SliceMask(item.k, upper, 0.5), SliceMask(item.k, lower, 0.6)]
+    for k in np.flatnonzero(sphere.any(axis=(1, 2))).tolist():
+        halves += [SliceMask(k, sphere[k, :36], 0.5), SliceMask(k, sphere[k, 28:], 0.6, corner=(28, 0))]
     (one,) = link_slices(halves, SHAPE, SPACING)
     np.testing.assert_array_equal(one.mask, sphere)
+
+
+def test_only_the_box_of_what_is_marked_is_kept() -> None:
+    plane = np.zeros((512, 512), bool)
+    plane[100:104, 200:203] = True
+    item = SliceMask(3, plane, 0.5, corner=(10, 20))
+    assert (item.mask.shape, item.mask.base) == ((4, 3), None)
+    assert item.place == (slice(110, 114), slice(220, 223))
 
 
 def test_nothing_in_nothing_out() -> None:

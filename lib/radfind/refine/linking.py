@@ -19,20 +19,63 @@ SAME = 0.3
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class SliceMask:
-    """One detection: boolean (rows, columns) `mask` on slice `k`, with its score."""
+    """One detection on slice `k`, with its score.
+
+    `mask` is boolean, of the whole slice or of the part of it that begins at `corner` (row, column). Only the box of
+    what is marked is kept: a long series has thousands of detections.
+    """
 
     k: int
     mask: npt.NDArray[np.bool_]
     score: float
+    corner: tuple[int, int] = (0, 0)
+
+    def __post_init__(self) -> None:
+        rows, columns = (np.flatnonzero(self.mask.any(axis=axis)) for axis in (1, 0))
+        if rows.size:
+            top, left = int(rows[0]), int(columns[0])
+            marked = self.mask[top : int(rows[-1]) + 1, left : int(columns[-1]) + 1].copy()
+            object.__setattr__(self, "corner", (self.corner[0] + top, self.corner[1] + left))
+        else:
+            marked = np.zeros((0, 0), bool)
+        object.__setattr__(self, "mask", marked)
+
+    @property
+    def place(self) -> tuple[slice, slice]:
+        """Rows and columns of the slice that `mask` covers."""
+        (top, left), (height, width) = self.corner, self.mask.shape
+        return slice(top, top + height), slice(left, left + width)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Instance:
-    """One object: boolean (k, j, i) `mask`; `score` is the best of its slices, `slices` those it was seen on."""
+    """One object: `score` is the best of its slices, `slices` those it was seen on."""
 
-    mask: npt.NDArray[np.bool_]
-    score: float
-    slices: tuple[int, ...]
+    items: tuple[SliceMask, ...]
+    shape: tuple[int, int, int]
+    spacing: tuple[float, float, float]
+
+    @property
+    def score(self) -> float:
+        return max(item.score for item in self.items)
+
+    @property
+    def slices(self) -> tuple[int, ...]:
+        return tuple(sorted({item.k for item in self.items}))
+
+    @property
+    def mask(self) -> npt.NDArray[np.bool_]:
+        """Boolean (k, j, i) mask, missed slices filled; made each time, since it is as large as the volume."""
+        mask = np.zeros(self.shape, bool)
+        for item in self.items:
+            mask[item.k][item.place] |= item.mask
+        for below, above in itertools.pairwise(self.slices):
+            if 1 < above - below <= _reach(self.spacing):
+                near, far = (_signed_distance(mask[k], self.spacing[1:]) for k in (below, above))
+                for k in range(below + 1, above):
+                    share = (k - below) / (above - below)
+                    mask[k] = (1 - share) * near + share * far > 0
+        return mask
 
 
 def link_slices(
@@ -49,9 +92,8 @@ def link_slices(
         shape: of the volume, (k, j, i).
         spacing: millimetres along (k, j, i).
     """
-    found = [item for item in detections if item.mask.any()]
-    boxes = [_box(item.mask) for item in found]
-    reach = max(2, 1 + int(BRIDGED_MM / spacing[0]))
+    found = [item for item in detections if item.mask.size]
+    reach = _reach(spacing)
     group = list(range(len(found)))
 
     def root(index: int) -> int:
@@ -65,30 +107,19 @@ def link_slices(
         for second in order[place + 1 :]:
             if found[second].k - found[first].k > reach:
                 break
-            if _overlap(found[first].mask, found[second].mask, boxes[first], boxes[second]) >= SAME:
+            if _overlap(found[first], found[second]) >= SAME:
                 group[root(second)] = root(first)
     members: dict[int, list[SliceMask]] = {}
     for index, item in enumerate(found):
         members.setdefault(root(index), []).append(item)
-    instances = [_instance(items, shape, spacing, reach) for items in members.values()]
-    kept = [one for one in instances if not _flicker(one, shape, spacing)]
+    instances = [Instance(tuple(items), shape, spacing) for items in members.values()]
+    kept = [one for one in instances if not _flicker(one)]
     return sorted(kept, key=lambda one: -one.score)
 
 
-def _instance(
-    items: Sequence[SliceMask], shape: tuple[int, int, int], spacing: tuple[float, float, float], reach: int
-) -> Instance:
-    mask = np.zeros(shape, bool)
-    for item in items:
-        mask[item.k] |= item.mask
-    seen = sorted({item.k for item in items})
-    for below, above in itertools.pairwise(seen):
-        if 1 < above - below <= reach:
-            near, far = (_signed_distance(mask[k], spacing[1:]) for k in (below, above))
-            for k in range(below + 1, above):
-                share = (k - below) / (above - below)
-                mask[k] = (1 - share) * near + share * far > 0
-    return Instance(mask, max(item.score for item in items), tuple(seen))
+def _reach(spacing: tuple[float, float, float]) -> int:
+    """How many slices apart two detections of one object may be."""
+    return max(2, 1 + int(BRIDGED_MM / spacing[0]))
 
 
 def _signed_distance(mask: npt.NDArray[np.bool_], spacing: tuple[float, float]) -> npt.NDArray[np.float32]:
@@ -98,24 +129,26 @@ def _signed_distance(mask: npt.NDArray[np.bool_], spacing: tuple[float, float]) 
     return np.asarray(inside - outside, dtype=np.float32)
 
 
-def _flicker(one: Instance, shape: tuple[int, int, int], spacing: tuple[float, float, float]) -> bool:
-    if len(one.slices) > 1 or shape[0] == 1:
+def _flicker(one: Instance) -> bool:
+    if len(one.slices) > 1 or one.shape[0] == 1:
         return False
-    area = float(one.mask[one.slices[0]].sum()) * spacing[1] * spacing[2]
-    return 2 * (area / np.pi) ** 0.5 > 2 * spacing[0]
+    marked = np.zeros(one.shape[1:], bool)
+    for item in one.items:
+        marked[item.place] |= item.mask
+    area = float(marked.sum()) * one.spacing[1] * one.spacing[2]
+    return bool(2 * (area / np.pi) ** 0.5 > 2 * one.spacing[0])
 
 
-def _box(mask: npt.NDArray[np.bool_]) -> tuple[slice, slice]:
-    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
-    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
-
-
-def _overlap(
-    a: npt.NDArray[np.bool_], b: npt.NDArray[np.bool_], box_a: tuple[slice, slice], box_b: tuple[slice, slice]
-) -> float:
+def _overlap(a: SliceMask, b: SliceMask) -> float:
     """Shared part of the smaller mask; looks only where the boxes meet."""
-    common = tuple(slice(max(p.start, q.start), min(p.stop, q.stop)) for p, q in zip(box_a, box_b, strict=True))
-    if any(part.start >= part.stop for part in common):
+    common = [(max(p.start, q.start), min(p.stop, q.stop)) for p, q in zip(a.place, b.place, strict=True)]
+    if any(start >= stop for start, stop in common):
         return 0.0
-    shared = int((a[common] & b[common]).sum())
-    return shared / min(int(a[box_a].sum()), int(b[box_b].sum()))
+
+    def part(one: SliceMask) -> npt.NDArray[np.bool_]:
+        rows, columns = (
+            slice(start - first, stop - first) for (start, stop), first in zip(common, one.corner, strict=True)
+        )
+        return one.mask[rows, columns]
+
+    return int((part(a) & part(b)).sum()) / min(int(a.mask.sum()), int(b.mask.sum()))

@@ -11,10 +11,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from radfind.engines.pickled import load_pickled
 from radfind.errors import EngineError
 
-_TRUSTED = ("ultralytics.nn.", "torch.nn.modules.", "ultralytics.utils.IterableSimpleNamespace")
-"""A published file is a pickle of these layers; anything else in it is refused, so it cannot run code."""
+_LAYERS = ("ultralytics.nn.", "torch.nn.modules.", "ultralytics.utils.IterableSimpleNamespace")
+"""A published file is a pickle of these layers; with anything else in it, it is refused."""
+
+
+PROMPT_CELL = 8
+"""Side in network pixels of a cell of the grid on which a visual prompt is drawn (ultralytics' LoadVisualPrompt)."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -33,17 +38,19 @@ class Detector:
         weights: ``yoloe-<family and size>-seg.pt`` as published, or the same state as ``.safetensors``; the
             name says which architecture it is.
         device: "cpu", "cuda:0" ...
-        size: longest side in pixels the network sees (a multiple of 32); None for the image's own.
+
+    `size`, where it is asked for, is the longest side in pixels at which the network sees an image; it is brought to
+    the next multiple of 32.
 
     Raises:
         EngineError: the file is not such a model, or holds more than layers.
     """
 
-    def __init__(self, weights: Path, *, device: str = "cpu", size: int | None = None) -> None:
+    def __init__(self, weights: Path, *, device: str = "cpu") -> None:
         from ultralytics.utils import SETTINGS
 
         SETTINGS["sync"] = False  # no reports of use, whatever the user's own settings say
-        self.device, self.size = device, size
+        self.device = device
         self.weights = weights
         named = re.match(r"(yoloe-(?:v8|11|26)[nsmlx]-seg)", weights.name)
         if named is None:
@@ -66,14 +73,15 @@ class Detector:
         return np.asarray(made[0].float().cpu(), dtype=np.float32)
 
     def visual_embeddings(
-        self, image: npt.NDArray[np.uint8], boxes: npt.NDArray[np.float32]
+        self, image: npt.NDArray[np.uint8], boxes: npt.NDArray[np.float32], size: int
     ) -> npt.NDArray[np.float32]:
         """A class embedding (n, d) for each box (n, 4: left, top, right, bottom in pixels) of an RGB image."""
         from ultralytics.models.yolo.yoloe import YOLOEVPSegPredictor
 
         predictor = YOLOEVPSegPredictor(
-            overrides={**self._settings(image), "task": "segment", "mode": "predict", "batch": 1}
+            overrides={**self._settings(size), "task": "segment", "mode": "predict", "batch": 1}
         )
+        boxes = visible(boxes, PROMPT_CELL * max(image.shape[:2]) / size, image.shape[:2])
         predictor.set_prompts({"bboxes": boxes, "cls": np.arange(len(boxes))})
         predictor.setup_model(model=self._promptable.model, verbose=False)
         made = predictor.get_vpe(np.ascontiguousarray(image[..., ::-1]))
@@ -84,13 +92,14 @@ class Detector:
         images: Sequence[npt.NDArray[np.uint8]],
         embeddings: npt.NDArray[np.float32],
         threshold: float,
+        size: int,
     ) -> list[list[Detection]]:
         """Detections of classes (n, d) on a batch of RGB images (rows, columns, 3) of one size."""
         import torch
 
         names = [f"class{index}" for index in range(len(embeddings))]
         self._promptable.set_classes(names, torch.from_numpy(embeddings)[None].to(self.device))
-        return self._run(self._promptable, images, threshold)
+        return self._run(self._promptable, images, threshold, size)
 
     def prompt_free(self, embeddings: npt.NDArray[np.float32]) -> Any:
         """A second network with a whole vocabulary (n, d) fused into it; run it with `detect_all`."""
@@ -105,10 +114,10 @@ class Detector:
         return network
 
     def detect_all(
-        self, network: Any, images: Sequence[npt.NDArray[np.uint8]], threshold: float
+        self, network: Any, images: Sequence[npt.NDArray[np.uint8]], threshold: float, size: int
     ) -> list[list[Detection]]:
         """As `detect`, with a network from `prompt_free`."""
-        return self._run(network, images, threshold)
+        return self._run(network, images, threshold, size)
 
     def _build(self) -> Any:
         from ultralytics import YOLOE
@@ -121,19 +130,33 @@ class Detector:
         network.model.eval().requires_grad_(False).to(self.device)
         return network
 
-    def _settings(self, image: npt.NDArray[np.uint8]) -> dict[str, Any]:
-        size = self.size or -(-max(image.shape) // 32) * 32
-        return {"imgsz": size, "device": self.device, "verbose": False, "save": False}
+    def _settings(self, size: int) -> dict[str, Any]:
+        return {"imgsz": -(-size // 32) * 32, "device": self.device, "verbose": False, "save": False}
 
-    def _run(self, network: Any, images: Sequence[npt.NDArray[np.uint8]], threshold: float) -> list[list[Detection]]:
+    def _run(
+        self, network: Any, images: Sequence[npt.NDArray[np.uint8]], threshold: float, size: int
+    ) -> list[list[Detection]]:
         results = network.predict(
             [np.ascontiguousarray(image[..., ::-1]) for image in images],  # the library takes BGR
             conf=threshold,
             retina_masks=True,
             batch=len(images),
-            **self._settings(images[0]),
+            **self._settings(size),
         )
         return [_detections(result) for result in results]
+
+
+def visible(boxes: npt.NDArray[np.float32], least: float, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
+    """The boxes (n, 4), grown about their centres to at least `least` pixels each way, inside an image of `shape`.
+
+    The network is shown a box on a grid of 8 x 8 pixels, as the cells whose corner lies in it; one narrower than a
+    cell may hold none, and then the prompt is empty.
+    """
+    ends = np.array([shape[1], shape[0]], np.float32)
+    low, high = boxes[:, :2], boxes[:, 2:]
+    side = np.minimum(np.maximum(high - low, least), ends)
+    start = np.clip((low + high - side) / 2, 0, ends - side)
+    return np.concatenate([start, start + side], axis=1).astype(np.float32)
 
 
 def _detections(result: Any) -> list[Detection]:
@@ -150,25 +173,10 @@ def _state(file: Path) -> dict[str, Any]:
         from safetensors.torch import load_file
 
         return load_file(file)
-    import importlib
-
-    import torch
     import ultralytics.nn.tasks  # noqa: F401 (so that the layers can be looked up)
 
-    try:
-        wanted = torch.serialization.get_unsafe_globals_in_checkpoint(file)
-        refused = [name for name in wanted if not name.startswith(_TRUSTED)]
-        if refused:
-            raise EngineError(
-                f"{file} was not loaded: beside layers it refers to {', '.join(refused[:3])}, which could run code. "
-                "Convert it to safetensors on a machine you can spare."
-            )
-        classes = [
-            getattr(importlib.import_module(name.rpartition(".")[0]), name.rpartition(".")[2]) for name in wanted
-        ]
-        with torch.serialization.safe_globals(classes):
-            held = torch.load(file, map_location="cpu", weights_only=True)
-        model = held.get("ema") or held["model"]
-    except (OSError, RuntimeError, KeyError, AttributeError, ValueError) as error:
-        raise EngineError(f"{file} is not a YOLOE checkpoint: {error}") from error
+    held = load_pickled(file, _LAYERS)
+    model = (held.get("ema") or held.get("model")) if isinstance(held, dict) else None
+    if model is None:
+        raise EngineError(f"{file} is not a YOLOE checkpoint: it holds no model.")
     return dict(model.float().state_dict())

@@ -14,7 +14,7 @@ from radfind.engines.slice_images import SlicePictures
 from radfind.engines.yoloe.detector import Detection, Detector
 from radfind.engines.yoloe.embeddings import ConceptBank, TextEmbeddings, ensemble
 from radfind.engines.yoloe.tiling import tiles
-from radfind.errors import NotSupportedError, PromptError
+from radfind.errors import InputError, NotSupportedError, PromptError
 from radfind.language.concepts import Concept
 from radfind.language.lexicon import default_lexicon
 from radfind.prompts import BoxPrompt, EverythingPrompt, ExemplarPrompt, MaskPrompt, Prompt, TextPrompt
@@ -26,6 +26,9 @@ NAME = "yoloe"
 
 THRESHOLD = 0.25
 """Least score of a detection, the library's own default."""
+
+MOST_INSTANCES = 60
+"""So many objects are returned, the surest of all classes: each is a mask of the whole volume."""
 
 MOST_EXAMPLES = 5
 """So many slices of an example are shown to the network, those where the mask is largest."""
@@ -50,7 +53,9 @@ class YoloeEngine:
     Arguments:
         weights: see `Detector`.
         bank, cache: folders of the concept bank and of the text vectors.
-        device, size: see `Detector`.
+        device: see `Detector`.
+        size: longest side in pixels at which a slice (or tile) is seen; by default that of the slice itself, so that
+            tiles are enlarged.
         text_encoder: see `TextEmbeddings`.
         windows: CT display presets, one (grey) or three (red, green, blue). The same for examples and for what
             is searched, else a taught concept would not look like itself.
@@ -83,8 +88,9 @@ class YoloeEngine:
         self._thresholds = dict(thresholds or {})
         self._tiling = tiling
         self._batch = batch_size
-        self._vocabulary = vocabulary
+        self._vocabulary = Path(vocabulary) if vocabulary is not None else None
         self._detector: Detector | None = None
+        self._free: tuple[list[Wanted], object] | None = None  # the vocabulary, and the network it is fused into
 
     def shrink(self) -> str | None:
         """After an out-of-memory: halve the batch; what to tell the user, or None at the smallest."""
@@ -102,28 +108,35 @@ class YoloeEngine:
         and is kept under its name for later questions.
 
         Raises:
-            PromptError: a box or mask is empty.
+            PromptError: a box or mask is empty, or everything is asked for together with something.
+            InputError: there is no vocabulary.
             NotSupportedError: a kind of prompt that YOLOE does not take.
             EngineError: a word has no vector here (see `TextEmbeddings`).
         """
         context.step(0.0, "loading the model")
         if self._detector is None:
-            self._detector = Detector(self._weights, device=self._device, size=self._size)
+            self._detector = Detector(self._weights, device=self._device)
+        network: object | None = None
         if any(isinstance(prompt, EverythingPrompt) for prompt in prompts):
-            wanted = self._everything()
-            network = self._detector.prompt_free(np.stack([one.vector for one in wanted]))
+            if len(prompts) > 1:
+                raise PromptError("Everything is asked for alone: leave out the other prompts, or ask twice.")
+            if self._free is None:
+                named = self._everything()
+                self._free = (named, self._detector.prompt_free(np.stack([one.vector for one in named])))
+            wanted, network = self._free
         else:
-            wanted, network = self._wanted(volume, prompts), None
+            wanted = self._wanted(volume, prompts)
         pictures = SlicePictures(volume, self._windows)
         found = self._detect(pictures, wanted, network, context)
         context.step(0.95, "linking slices")
+        linked = [link_slices(items, volume.geometry.shape, volume.geometry.spacing) for items in found]
+        places = [(index, number) for index, ones in enumerate(linked) for number in range(len(ones))]
+        kept = sorted(places, key=lambda place: -linked[place[0]][place[1]].score)[:MOST_INSTANCES]
         segments: list[Segment] = []
-        missing = []
-        for index, one in enumerate(wanted):
-            instances = link_slices(found[index], volume.geometry.shape, volume.geometry.spacing)
+        for index, (one, instances) in enumerate(zip(wanted, linked, strict=True)):
             segments += [
                 Segment(
-                    f"{one.label} {number}" if len(instances) > 1 else one.label,
+                    f"{one.label} {number + 1}" if len(instances) > 1 else one.label,
                     instance.mask,
                     one.concept,
                     one.concept.color if one.concept else (230, 180, 60),
@@ -131,16 +144,19 @@ class YoloeEngine:
                     one.prompt,
                     evidence=(_evidence(one, instance.slices, instance.score),),
                 )
-                for number, instance in enumerate(instances, start=1)
+                for number, instance in enumerate(instances)
+                if (index, number) in kept
             ]
-            if not instances and network is None:
-                missing.append(one.prompt)
+        notes = ["YOLOE was trained on photographs; check its masks on scans."]
+        if len(places) > len(kept):
+            notes.append(f"only the {len(kept)} surest of {len(places)} objects are returned")
+        missing = [one.prompt for one, instances in zip(wanted, linked, strict=True) if not instances]
         return Segmentation(
             volume.geometry,
             tuple(segments),
-            not_found=tuple(missing),
+            not_found=tuple(missing) if network is None else (),
             engine=NAME,
-            notes=("YOLOE was trained on photographs; check its masks on scans.",),
+            notes=tuple(notes),
         )
 
     def _wanted(self, volume: Volume, prompts: Sequence[Prompt]) -> list[Wanted]:
@@ -191,7 +207,11 @@ class YoloeEngine:
     def _everything(self) -> list[Wanted]:
         assert self._detector is not None
         if self._vocabulary is not None:
+            if not self._vocabulary.is_file():
+                raise InputError(f"There is no vocabulary {self._vocabulary}: a file with a word a line is expected.")
             words = [line.strip() for line in self._vocabulary.read_text(encoding="utf-8").splitlines() if line.strip()]
+            if not words:
+                raise InputError(f"The vocabulary {self._vocabulary} of YOLOE holds no word.")
             vectors = self._detector.text_embeddings(self._text.get(words))
             return [Wanted(word, word, vector) for word, vector in zip(words, vectors, strict=True)]
         concepts = [concept for concept in default_lexicon() if concept.kind == "finding"]
@@ -208,12 +228,18 @@ class YoloeEngine:
         if not areas.any():
             raise PromptError("The example's mask is empty: mark at least one voxel of what to find.")
         pictures = SlicePictures(volume, self._windows)
+        _, rows, columns = volume.geometry.shape
+        cuts = tiles(rows, columns, self._tiling)
         vectors = []
         for k in np.argsort(-areas, kind="stable")[:MOST_EXAMPLES].tolist():
             if areas[k]:
-                rows, columns = (np.flatnonzero(mask[k].any(axis=axis)) for axis in (1, 0))
-                box = np.array([[columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]], np.float32)
-                vectors.append(self._detector.visual_embeddings(pictures.picture(k), box))
+                # The tile that holds most of it, so that an example is seen as large as what is searched for.
+                cut = max(cuts, key=lambda cut, k=k: int(mask[k][cut].sum()))  # type: ignore[misc]
+                below, across = (np.flatnonzero(mask[k][cut].any(axis=axis)) for axis in (1, 0))
+                # A mask is shown as its box: what the published networks were trained on.
+                box = np.array([[across[0], below[0], across[-1] + 1, below[-1] + 1]], np.float32)
+                picture = np.ascontiguousarray(pictures.picture(k)[cut])
+                vectors.append(self._detector.visual_embeddings(picture, box, self._size or max(rows, columns)))
         return np.concatenate(vectors)
 
     def _detect(
@@ -232,11 +258,12 @@ class YoloeEngine:
         ]
         vectors = np.stack([one.vector for one in wanted])
         run: Callable[[list[npt.NDArray[np.uint8]]], list[list[Detection]]]
-        if network is None:
-            run = lambda images: detector.detect(images, vectors, min(limits))  # noqa: E731
-        else:
-            run = lambda images: detector.detect_all(network, images, min(limits))  # noqa: E731
         _, rows, columns = pictures.volume.geometry.shape
+        size = self._size or max(rows, columns)
+        if network is None:
+            run = lambda images: detector.detect(images, vectors, min(limits), size)  # noqa: E731
+        else:
+            run = lambda images: detector.detect_all(network, images, min(limits), size)  # noqa: E731
         cuts = tiles(rows, columns, self._tiling)
         jobs = [(k, cut) for k in range(len(pictures)) for cut in cuts]
         found: list[list[SliceMask]] = [[] for _ in wanted]
@@ -247,9 +274,8 @@ class YoloeEngine:
             for (k, cut), detections in zip(group, run(images), strict=True):
                 for one in detections:
                     if one.score >= limits[one.index]:
-                        whole = np.zeros((rows, columns), bool)
-                        whole[cut] = one.mask
-                        found[one.index].append(SliceMask(k, whole, one.score))
+                        corner = (cut[0].start, cut[1].start)
+                        found[one.index].append(SliceMask(k, one.mask, one.score, corner))
         return found
 
 
