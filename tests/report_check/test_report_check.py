@@ -76,6 +76,16 @@ def test_a_named_figure_is_the_only_one_asked(counted: None) -> None:
     assert len(check.summary) == 2 and effusion.message in check.summary
 
 
+def test_a_figure_that_was_not_given_is_not_guessed(counted: None) -> None:
+    text = "Nodule in figure 5.\nNodule in figures 1 and 7.\nNodule in the lung."
+    lacking, partly, plain = check_report(text, _figures(1, 2)).statements
+    assert (lacking.answer, lacking.named) == ("maybe", False)
+    assert lacking.message == "Paragraph 1 cannot be decided from the images: Figure 5 was not given."
+    assert (partly.answer, partly.figures) == ("yes", (0,))
+    assert partly.message == "Paragraph 2 agrees with Figure 1 (CT): value 1 Figure 7 was not given."
+    assert plain.answer == "no"
+
+
 def test_a_figure_that_is_not_judged_never_becomes_another(counted: None) -> None:
     figures = [*_figures(1), Figure("Figure 2", _volume(1, "MR"))]
     check = check_report(TEXT, figures)
@@ -90,18 +100,24 @@ def test_a_figure_that_is_not_judged_never_becomes_another(counted: None) -> Non
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("See Fig. 2.", (1,)),
-        ("Figures 1 and 3 show it.", (0, 2)),
-        ("如图2所示", (1,)),
-        ("附图1、3", (0, 2)),
-        ("图42层", ()),
-        ("configured 2 ways", ()),
-        ("Knee lateral: normal.", (3,)),
-        ("Knee laterally", ()),
-        ("figure 12", ()),
+        ("See Fig. 2.", ((1,), ())),
+        ("Figures 1 and 3 show it.", ((0, 2), ())),
+        ("如图2所示", ((1,), ())),
+        ("附图1、3", ((0, 2), ())),
+        ("图42层", ((), ())),
+        ("图2-4层", ((), ())),
+        ("Figs. 1-3", ((0, 1, 2), ())),
+        ("图1至2，图3", ((0, 1, 2), ())),
+        ("figures 1, 2-3 & 5", ((0, 1, 2), ("Figure 5",))),
+        ("Figure 2012", ((), ())),
+        ("configured 2 ways", ((), ())),
+        ("Knee lateral: normal.", ((3,), ())),
+        ("Knee laterally", ((), ())),
+        ("figure 12", ((), ("Figure 12",))),
+        ("figures 2, 5 and 7", ((1,), ("Figure 5", "Figure 7"))),
     ],
 )
-def test_names_of_figures(text: str, expected: tuple[int, ...]) -> None:
+def test_names_of_figures(text: str, expected: tuple[tuple[int, ...], tuple[str, ...]]) -> None:
     figures = [*_figures(0, 0, 0), Figure("knee lateral", _volume(0))]
     assert named_figures(text, figures) == expected
 

@@ -70,7 +70,8 @@ def check_report(
 ) -> ReportCheck:
     """Hold every statement of a report against every figure.
 
-    A statement that names figures is held against those only. The answer to a statement is the surest "yes" or
+    A statement that names figures is held against those only; one that names none of those given is not decided. The
+    answer to a statement is the surest "yes" or
     "no" that any figure gives: an image that does not show the place, or an engine that does not know the thing,
     says "maybe" and does not outvote one that does. With no "yes" and no "no", it is "maybe". A figure that the
     engine does not judge at all (its modality, say) answers "maybe" to everything.
@@ -107,8 +108,14 @@ def check_report(
 
 def _statement(text: str, figures: Sequence[Figure], verdicts: dict[int, Verdict]) -> StatementCheck:
     statement = next(iter(verdicts.values())).statement
-    named = named_figures(statement.text, figures)
+    named, absent = named_figures(statement.text, figures)
     held = {index: verdicts[index] for index in (named or verdicts)}
+    lacking = f"{' and '.join(absent)} {'was' if len(absent) == 1 else 'were'} not given." if absent else ""
+    if absent and not named:
+        held = {
+            index: Verdict(one.statement, "maybe", 0.0, lacking, "not_supported", one.finding)
+            for index, one in verdicts.items()
+        }
     surest = max(held, key=lambda index: (held[index].answer != "maybe", held[index].confidence))
     chosen = held[surest]
     paragraph = _paragraph(text, statement.start)
@@ -118,6 +125,8 @@ def _statement(text: str, figures: Sequence[Figure], verdicts: dict[int, Verdict
         "no": f"Paragraph {paragraph} does not agree with {where}: {chosen.reason}",
         "maybe": f"Paragraph {paragraph} cannot be decided from the images: {chosen.reason}",
     }[chosen.answer]
+    if absent and named:
+        message += f" {lacking}"
     return StatementCheck(
         paragraph, statement, tuple(held), tuple(held.values()), chosen.answer, chosen.confidence, bool(named), message
     )

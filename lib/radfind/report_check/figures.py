@@ -13,8 +13,11 @@ from radfind.imaging import list_series, load
 from radfind.volume import Volume
 
 _NAMED = re.compile(r"([^=/\\]+)=(.+)", re.DOTALL)
-_ENGLISH = re.compile(r"\bfig(?:ure|ures|s)?\b\.?\s*(\d{1,3}(?:\s*(?:,|and|&)\s*\d{1,3})*)", re.IGNORECASE)
-_CHINESE = re.compile(r"(?:附图|图)\s*(\d{1,3}(?:\s*[、,和及]\s*\d{1,3})*)(?!\s*[层幅张])")
+_NUMBERS = r"(\d{1,3}(?:\s*(?:and|[,&、，和及至到~–-])\s*\d{1,3})*)"
+# The last group, where it matches, tells that the number is none of a figure: too long, or a count of slices.
+_ENGLISH = re.compile(rf"\bfig(?:ure|ures|s)?\b\.?\s*{_NUMBERS}(\d)?", re.IGNORECASE)
+_CHINESE = re.compile(rf"(?:附图|图)\s*{_NUMBERS}(\d|\s*[层幅张])?")
+_RANGE = re.compile(r"(\d+)(?:\s*[至到~–-]\s*(\d+))?")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -67,22 +70,28 @@ def load_figures(images: Sequence[str | Path], context: Context | None = None) -
     return tuple(figures)
 
 
-def named_figures(text: str, figures: Sequence[Figure]) -> tuple[int, ...]:
-    """Indices of the figures that `text` names: by their name, or by number ("fig. 2", "图2")."""
+def named_figures(text: str, figures: Sequence[Figure]) -> tuple[tuple[int, ...], tuple[str, ...]]:
+    """The figures that `text` names, by their name or by number ("fig. 2", "figures 2-4", "图2、3").
+
+    Returns:
+        Indices of those given, and the numbers of those that are not ("Figure 5").
+    """
     folded = text.casefold()
     numbers = {
-        int(number)
+        number
         for pattern in (_ENGLISH, _CHINESE)
         for match in pattern.finditer(text)
-        for number in re.findall(r"\d+", match[1])
+        if not match[2]
+        for first, last in _RANGE.findall(match[1])
+        for number in range(int(first), int(last or first) + 1)
     }
-    called = {f"figure {number}" for number in numbers}
+    called = {f"figure {number}": f"Figure {number}" for number in sorted(numbers)}
     found = []
     for index, figure in enumerate(figures):
         name = figure.name.casefold()
-        if name in called or re.search(rf"(?<!\w){re.escape(name)}(?!\w)", folded):
+        if called.pop(name, None) or re.search(rf"(?<!\w){re.escape(name)}(?!\w)", folded):
             found.append(index)
-    return tuple(found)
+    return tuple(found), tuple(called.values())
 
 
 def _volumes(path: Path) -> list[Volume]:
