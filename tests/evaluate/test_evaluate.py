@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from scipy.stats import binomtest
 
 from radfind.engines.api import EngineInfo
 from radfind.errors import EngineError, InputError, NotSupportedError
@@ -40,6 +41,20 @@ def test_the_bootstrap_interval_covers_the_mean_as_often_as_it_says() -> None:
         covered += made.low <= 0.5 <= made.high
     assert 0.88 <= covered / 200 <= 0.99
     assert statistics.figure([float("nan")]) is None
+
+
+@pytest.mark.parametrize(("hits", "count"), [(1, 1), (0, 3), (5, 5), (7, 10), (80, 100)])
+def test_the_interval_of_a_share_is_wilsons(hits: int, count: int) -> None:
+    made = statistics.figure([1.0] * hits + [0.0] * (count - hits))
+    expected = binomtest(hits, count).proportion_ci(method="wilson")
+    assert made is not None
+    assert (made.value, made.count) == (hits / count, count)
+    assert (made.low, made.high) == (pytest.approx(expected.low, abs=1e-6), pytest.approx(expected.high, abs=1e-6))
+
+
+def test_one_case_has_no_bootstrap_interval() -> None:
+    made = statistics.figure([0.3])
+    assert made is not None and made.value == 0.3 and np.isnan(made.low)
 
 
 def test_calibration_by_hand() -> None:
@@ -164,7 +179,7 @@ def test_a_whole_run(tmp_path: Path) -> None:
         assert answers.calibration == ((pytest.approx(0.8), pytest.approx(right), count),)
     assert (by["broken", "rank"].failed, by["broken", "rank"].figures["top-1"].value) == (2, 0)
     text = rendering.as_text(made)
-    assert "top-1" in text and "1.000 [1.000, 1.000]" in text
+    assert "top-1" in text and "1.000 [0.342, 1.000]" in text  # Wilson, two of two
     assert "accuracy, MR" in text and "calibration error, CT" in text
     loaded = json.loads(rendering.as_json(made))
     assert loaded["summaries"][0]["figures"]["top-1"]["value"] == 1

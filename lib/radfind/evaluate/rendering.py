@@ -73,7 +73,7 @@ def as_html(evaluation: Evaluation) -> str:
         "body{font:15px sans-serif;margin:2em auto;max-width:60em;color:#222}td,th{padding:.3em .8em;text-align:left}"
         "table{border-collapse:collapse;margin:.5em 0}tr{border-bottom:1px solid #ddd}small{font-weight:normal}"
         "svg{display:block}.row{display:flex;flex-wrap:wrap;gap:1em 3em}h4{margin:0}</style>"
-        "<h1>RadFind evaluation</h1><p>Means over cases with 95 % bootstrap intervals. "
+        "<h1>RadFind evaluation</h1><p>Means over cases with 95 % intervals. "
         "A failed case counts as missed.</p>" + "".join(parts) + "</html>"
     )
 

@@ -252,7 +252,7 @@ def _put(
     figures: dict[str, Figure],
     name: str,
     values: Sequence[float] | npt.NDArray[np.float64],
-    statistic: Callable[[npt.NDArray[np.float64]], float] = lambda sample: float(np.mean(sample)),
+    statistic: Callable[[npt.NDArray[np.float64]], float] | None = None,
 ) -> None:
     made = statistics.figure(values, statistic)
     if made is not None:

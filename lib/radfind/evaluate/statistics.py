@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 @dataclasses.dataclass(frozen=True)
 class Figure:
-    """A mean over cases with its 95 % bootstrap interval and the number of cases."""
+    """A figure over cases with its 95 % interval (NaN where there is none) and the number of cases."""
 
     value: float
     low: float
@@ -21,23 +21,37 @@ class Figure:
 
 def figure(
     values: Sequence[float] | npt.NDArray[np.float64],
-    statistic: Callable[[npt.NDArray[np.float64]], float] = lambda sample: float(np.mean(sample)),
+    statistic: Callable[[npt.NDArray[np.float64]], float] | None = None,
     *,
     rounds: int = 2000,
     seed: int = 0,
 ) -> Figure | None:
-    """`statistic` of the finite values with a percentile bootstrap interval (Efron, 1979); None without values.
+    """The mean of the finite values, or a `statistic` of them, with a 95 % interval; None without values.
 
-    Cases are resampled as wholes; with few cases the interval is wide, as it should be.
+    The interval of a share (the mean of zeros and ones) is Wilson's (1927), which stays honest with few cases and when
+    all are right; every other one is a percentile bootstrap (Efron, 1979), which a single case does not have.
     """
     sample = np.asarray(values, dtype=np.float64)
     sample = sample[np.isfinite(sample)]
     if sample.size == 0:
         return None
-    rng = np.random.default_rng(seed)
-    drawn = [statistic(sample[rng.integers(0, sample.size, sample.size)]) for _ in range(rounds)]
-    low, high = np.percentile(drawn, (2.5, 97.5))
-    return Figure(statistic(sample), float(low), float(high), int(sample.size))
+    if statistic is None and np.isin(sample, (0, 1)).all():
+        return _share(int(sample.sum()), sample.size)
+    computed = statistic or (lambda drawn: float(np.mean(drawn)))
+    low = high = float("nan")
+    if sample.size > 1:
+        rng = np.random.default_rng(seed)
+        drawn = [computed(sample[rng.integers(0, sample.size, sample.size)]) for _ in range(rounds)]
+        low, high = map(float, np.percentile(drawn, (2.5, 97.5)))
+    return Figure(computed(sample), low, high, sample.size)
+
+
+def _share(hits: int, count: int) -> Figure:
+    z = 1.959964  # 97.5th percentile of the normal distribution
+    share, spread = hits / count, z * z / count
+    middle = (share + spread / 2) / (1 + spread)
+    half = z / (1 + spread) * (share * (1 - share) / count + spread / (4 * count)) ** 0.5
+    return Figure(share, max(middle - half, 0.0), min(middle + half, 1.0), count)
 
 
 def hit(ranked: Sequence[int], positive: Collection[int], k: int) -> float:
