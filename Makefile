@@ -21,7 +21,7 @@ demo: $(READY)
 # Slicer's libraries and torch crash in one process, so the Slicer tests run by themselves.
 FAST := not slow and not gpu
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
-WITH_SLICER := tests/slicer_module tests/exports tests/imaging
+WITH_SLICER := tests/slicer_module tests/exports tests/imaging tests/measure
 
 test: $(READY)
 	$(PYTEST) -m "$(FAST) and not slicer" --ignore=tests/slicer_module

@@ -11,6 +11,7 @@ from solids import scene, turn
 from radfind.errors import InputError
 from radfind.measure.diameters import ellipsoid_axes, greatest_diameter, slice_diameters
 from radfind.measure.distances import centroid, distance_between
+from radfind.measure.moments import moments
 from radfind.measure.quantities import measure, sphericity
 from radfind.measure.surface import surface
 from radfind.results import Segment
@@ -131,6 +132,16 @@ def test_uncertainty_covers_the_error_of_small_balls() -> None:
         assert volume.uncertainty is not None
         misses += abs(volume.value - 4 / 3 * math.pi * radius**3) > volume.uncertainty
     assert misses <= 4  # 95 % of 40, with room for chance
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_moments_are_those_of_the_list_of_voxels(seed: int) -> None:
+    place, rng, _ = scene(seed, 5)
+    mask = rng.random(place.geometry.shape) < rng.uniform(0.01, 0.6)
+    points = place.geometry.to_lps(np.argwhere(mask))
+    centre, covariance = moments(mask, place.geometry)
+    np.testing.assert_allclose(centre, points.mean(axis=0), atol=1e-9)
+    np.testing.assert_allclose(covariance, np.cov(points.T, bias=True), atol=1e-8)
 
 
 def test_empty_and_misplaced_masks_are_refused() -> None:

@@ -104,6 +104,22 @@ def test_what_a_segment_is_decides_what_else_is_measured() -> None:
     assert {q.name for q in measure(as_mr, nodule).quantities}.isdisjoint({"solid_part_volume_mm3"})
 
 
+def test_a_radiograph_has_an_area_and_no_volume() -> None:
+    """A rectangle of 20 x 16 mm; the thickness of a radiograph means nothing."""
+    geometry = Geometry.from_parts((1, 200, 150), spacing=(1, 0.2, 0.2))
+    mask = np.zeros(geometry.shape, bool)
+    mask[0, 50:150, 30:110] = True
+    pixels = np.zeros(geometry.shape, np.int16)
+    found = measure(Volume(pixels, geometry, "DX"), Segment("opacity", mask))
+    assert found["area_mm2"] == pytest.approx(320) and "no volume" in found.notes[0]
+    assert found["longest_diameter_mm"] == pytest.approx(math.hypot(20, 16), abs=0.15)
+    assert not [q.name for q in found.quantities if "volume" in q.name or "surface" in q.name]
+    span, concept = Span(0, 1, "x"), Concept("opacity", "finding", "opacity", "影")
+    sizes = compare_sizes(found, Finding(concept, "present", Place(), span, span, sizes_mm=(25, 21, 19)))
+    assert sizes is not None and len(sizes.measured_mm) == 2
+    assert measure(Volume(pixels, geometry, "CT"), Segment("opacity", mask))["volume_mm3"] == pytest.approx(320)
+
+
 def test_doubling_time() -> None:
     first, second = dt.date(2025, 1, 1), dt.date(2025, 7, 1)
     assert doubling_time_days(100, 200, first, second) == pytest.approx(181)

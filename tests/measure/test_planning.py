@@ -84,6 +84,12 @@ def test_what_limits_a_plan_is_said(trunk: tuple[Volume, dict[str, Segment]]) ->
     assert "No way from the skin" in plan(flat, given["lesion"]).notes[-1]
 
 
+def test_a_picture_is_not_planned_on() -> None:
+    geometry = Geometry.from_parts((1, 20, 20))
+    with pytest.raises(NotSupportedError, match="one DX picture"):
+        plan(Volume(np.zeros((1, 20, 20), np.int16), geometry, "DX"), Segment("x", np.ones((1, 20, 20), bool)))
+
+
 def test_a_margin_as_a_person_writes_it() -> None:
     assert directions_of("7.5") == 7.5
     assert directions_of("left=5, superior=12") == Directions(left=5, superior=12)

@@ -82,7 +82,7 @@ def measure(
         print(change.text())
     for line in (*found.not_found, *found.not_supported):
         print(f"Not measured: {line}")
-    for line in found.notes:
+    for line in (*volume.warnings, *found.notes):
         print(f"Note: {line}")
 
 

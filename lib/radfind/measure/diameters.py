@@ -8,6 +8,7 @@ import itertools
 import numpy as np
 import numpy.typing as npt
 
+from radfind.measure.moments import moments
 from radfind.measure.surface import bounding_box
 from radfind.volume import Geometry
 
@@ -83,12 +84,9 @@ def ellipsoid_axes(mask: npt.NDArray[np.bool_], geometry: Geometry) -> tuple[flo
     Raises:
         InputError: the mask is empty or does not fit the geometry.
     """
-    box = bounding_box(mask, geometry)
-    points = geometry.to_lps(np.argwhere(mask[box]) + [part.start for part in box])
-    centred = points - points.mean(axis=0)
+    _, covariance = moments(mask, geometry)
     steps = geometry.affine[:3, :3]
-    moments = centred.T @ centred / len(points) + steps @ steps.T / 12.0
-    c, b, a = 2.0 * np.sqrt(5.0 * np.linalg.eigvalsh(moments))
+    c, b, a = 2.0 * np.sqrt(5.0 * np.linalg.eigvalsh(covariance + steps @ steps.T / 12.0))
     return float(a), float(b), float(c)
 
 

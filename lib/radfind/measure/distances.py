@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from radfind.errors import InputError
-from radfind.measure.surface import Surface, bounding_box, surface
+from radfind.measure.moments import moments
+from radfind.measure.surface import Surface, surface
 from radfind.volume import Geometry
 
 Point = tuple[float, float, float]
@@ -62,8 +63,7 @@ def centroid(mask: npt.NDArray[np.bool_], geometry: Geometry) -> npt.NDArray[np.
     Raises:
         InputError: the mask is empty or does not fit the geometry.
     """
-    box = bounding_box(mask, geometry)
-    return geometry.to_lps(np.argwhere(mask[box]).mean(axis=0) + [part.start for part in box])
+    return moments(mask, geometry)[0]
 
 
 class SurfaceDistance:

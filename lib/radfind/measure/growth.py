@@ -108,7 +108,7 @@ def changes(measured: Sequence[Measured], date: dt.date | None, prior: Prior) ->
     found = []
     for item in measured:
         then = prior.sizes.get(item.segment.name)
-        if then is None:
+        if then is None or "volume_mm3" not in {q.name for q in item.quantities}:
             continue
         volumes = then["volume_mm3"][0], item["volume_mm3"]
         time = doubling_time_days(*volumes, prior.date, date)

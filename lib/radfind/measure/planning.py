@@ -13,6 +13,7 @@ from radfind.errors import InputError, NotSupportedError
 from radfind.measure.body import body_of
 from radfind.measure.distances import Distance, centroid, distance_between
 from radfind.measure.margins import Directions, Resection, margin, resection
+from radfind.measure.quantities import is_flat
 from radfind.measure.trajectories import Trajectory, trajectories
 from radfind.results import Segment
 from radfind.volume import Volume
@@ -66,7 +67,12 @@ def plan(
 
     Raises:
         InputError: a segment is empty or does not fit the volume.
+        NotSupportedError: the scan is a projection or a single picture.
     """
+    if is_flat(volume):
+        raise NotSupportedError(
+            f"A plan needs a scan in space, and this is one {volume.modality} picture. Give CT or MR."
+        )
     geometry = volume.geometry
     size = margin_mm if isinstance(margin_mm, Directions) else float(margin_mm)
     named = "per direction" if isinstance(size, Directions) else f"{size:g} mm"

@@ -9,11 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from radfind.errors import InputError, NotSupportedError
+from radfind.imaging.photometric import SECTIONAL
 from radfind.language.findings import Finding
 from radfind.measure.clinical import clinical
 from radfind.measure.density import density
-from radfind.measure.diameters import ellipsoid_axes, greatest_diameter, slice_diameters
+from radfind.measure.diameters import SliceDiameters, ellipsoid_axes, greatest_diameter, slice_diameters
 from radfind.measure.quantity import (
+    AREA,
     ATTENUATION,
     DEVIATION,
     DIAMETER,
@@ -35,7 +37,7 @@ from radfind.measure.quantity import (
 )
 from radfind.measure.surface import Surface, surface
 from radfind.results import Segment, Segmentation
-from radfind.volume import Volume
+from radfind.volume import Geometry, Volume
 
 SIZE_REPEATABILITY_MM = 1.7
 """95 % limits between repeated readings of a nodule's diameter (Revel et al., Radiology 2004;231:453)."""
@@ -70,54 +72,76 @@ class Measured:
 
 
 def measure(volume: Volume, segment: Segment) -> Measured:
-    """Measure one segment: volume, surface, diameters, shape and, where values have a meaning, density.
+    """Measure one segment: volume, diameters, surface, shape and, where values have a meaning, density.
 
     What the segment is adds to it (`measure.clinical`): the emphysema index of lungs, the solid part of a subsolid
-    nodule, the Agatston score of coronary calcium.
+    nodule, the Agatston score of coronary calcium. A picture without thickness (`is_flat`) has an area, no volume.
 
     Raises:
         InputError: the segment is empty, or lies on another grid than the volume.
     """
-    mask, geometry = segment.mask, volume.geometry
-    axial = slice_diameters(mask, geometry)
-    greatest, _ = greatest_diameter(mask, geometry)
-    outline = surface(mask, geometry)
-    axes = ellipsoid_axes(mask, geometry)
-    volume_mm3 = float(np.count_nonzero(mask)) * geometry.voxel_volume
-    half_diagonal = float(np.linalg.norm(geometry.spacing)) / 2.0
-    in_plane = math.hypot(*geometry.spacing[1:]) / 2.0
-    sampling = _sampling_error(mask) * geometry.voxel_volume
-    quantities = [
-        Quantity("volume_mm3", volume_mm3, VOLUME, MM3, sampling),
-        Quantity(
-            "surface_volume_mm3", outline.volume_mm3, own_code("surface_volume", "Volume within surface"), MM3, sampling
-        ),
-        Quantity("longest_diameter_mm", axial.longest_mm, LONG_AXIS, MM, in_plane),
-        Quantity("perpendicular_diameter_mm", axial.perpendicular_mm, SHORT_AXIS, MM, in_plane),
-        Quantity(
-            "mean_diameter_mm", axial.mean_mm, own_code("mean_diameter", "Mean of long and short axis"), MM, in_plane
-        ),
-        Quantity("greatest_diameter_mm", greatest, DIAMETER, MM, half_diagonal),
-        *(
-            Quantity(
-                f"{name}_axis_mm",
-                length,
-                own_code(f"{name}_axis", f"{title} axis of equivalent ellipsoid"),
-                MM,
-                half_diagonal,
-            )
-            for name, title, length in zip(
-                ("major", "middle", "minor"), ("Major", "Middle", "Minor"), axes, strict=True
-            )
-        ),
-        Quantity("surface_area_mm2", outline.area_mm2, own_code("surface_area", "Surface area"), MM2),
-        Quantity("sphericity", sphericity(outline), own_code("sphericity", "Sphericity"), ONE),
-        *_densities(volume, mask),
-    ]
+    mask = segment.mask
+    axial = slice_diameters(mask, volume.geometry)
+    if is_flat(volume):
+        quantities = [_area(mask, volume.geometry), *_in_plane(axial, volume.geometry), *_densities(volume, mask)]
+        return Measured(segment, tuple(quantities), axial.slice_index, (axial.ends_lps, axial.across_lps), (FLAT,))
+    size, *others = _in_space(mask, volume.geometry)
+    quantities = [size, *_in_plane(axial, volume.geometry), *others, *_densities(volume, mask)]
     special, notes = clinical(volume, segment)
     return Measured(
         segment, (*quantities, *special), axial.slice_index, (axial.ends_lps, axial.across_lps), tuple(notes)
     )
+
+
+FLAT = "A projection or a single picture has an area but no volume; sizes are those in its plane."
+
+
+def is_flat(volume: Volume) -> bool:
+    """Whether a volume is one picture without a thickness: a radiograph, a photograph; not a slice of CT, MR or PET."""
+    return volume.geometry.shape[0] == 1 and volume.modality not in SECTIONAL
+
+
+def _area(mask: npt.NDArray[np.bool_], geometry: Geometry) -> Quantity:
+    row, column = geometry.affine[:3, 0], geometry.affine[:3, 1]
+    pixel = float(np.linalg.norm(np.cross(row, column)))
+    return Quantity("area_mm2", float(np.count_nonzero(mask)) * pixel, AREA, MM2, _sampling_error(mask[0]) * pixel)
+
+
+def _in_plane(axial: SliceDiameters, geometry: Geometry) -> list[Quantity]:
+    half_diagonal = math.hypot(*geometry.spacing[1:]) / 2.0
+    mean = own_code("mean_diameter", "Mean of long and short axis")
+    return [
+        Quantity("longest_diameter_mm", axial.longest_mm, LONG_AXIS, MM, half_diagonal),
+        Quantity("perpendicular_diameter_mm", axial.perpendicular_mm, SHORT_AXIS, MM, half_diagonal),
+        Quantity("mean_diameter_mm", axial.mean_mm, mean, MM, half_diagonal),
+    ]
+
+
+def _in_space(mask: npt.NDArray[np.bool_], geometry: Geometry) -> list[Quantity]:
+    outline = surface(mask, geometry)
+    greatest, _ = greatest_diameter(mask, geometry)
+    counted = float(np.count_nonzero(mask)) * geometry.voxel_volume
+    sampling = _sampling_error(mask) * geometry.voxel_volume
+    half_diagonal = float(np.linalg.norm(geometry.spacing)) / 2.0
+    within = own_code("surface_volume", "Volume within surface")
+    axes = zip(("Major", "Middle", "Minor"), ellipsoid_axes(mask, geometry), strict=True)
+    return [
+        Quantity("volume_mm3", counted, VOLUME, MM3, sampling),
+        Quantity("surface_volume_mm3", outline.volume_mm3, within, MM3, sampling),
+        Quantity("greatest_diameter_mm", greatest, DIAMETER, MM, half_diagonal),
+        *(
+            Quantity(
+                f"{title.lower()}_axis_mm",
+                length,
+                own_code(f"{title.lower()}_axis", f"{title} axis of equivalent ellipsoid"),
+                MM,
+                half_diagonal,
+            )
+            for title, length in axes
+        ),
+        Quantity("surface_area_mm2", outline.area_mm2, own_code("surface_area", "Surface area"), MM2),
+        Quantity("sphericity", sphericity(outline), own_code("sphericity", "Sphericity"), ONE),
+    ]
 
 
 def measure_segments(volume: Volume, segmentation: Segmentation) -> list[Measured]:
@@ -146,13 +170,13 @@ def sphericity(outline: Surface) -> float:
 
 
 def _sampling_error(mask: npt.NDArray[np.bool_]) -> float:
-    """95 % half-width, in voxels, of a voxel count.
+    """95 % half-width, in voxels (pixels, for a plane), of their count.
 
     Each voxel at the border is taken whole or not at all; what it misses is uniform, of standard deviation
     1/sqrt(12) (GUM 4.3.7), and independent of the others.
     """
     padded = np.pad(mask, 1)
-    faces = sum(int(np.count_nonzero(np.diff(padded.view(np.int8), axis=axis))) for axis in range(3))
+    faces = sum(int(np.count_nonzero(np.diff(padded.view(np.int8), axis=axis))) for axis in range(mask.ndim))
     return 1.96 * math.sqrt(faces / 12.0)
 
 
@@ -178,7 +202,9 @@ def compare_sizes(measured: Measured, finding: Finding) -> SizeComparison | None
     """The report's size beside the measured one; None when the finding names no size."""
     if not finding.sizes_mm:
         return None
-    own = (measured["longest_diameter_mm"], measured["perpendicular_diameter_mm"], measured["minor_axis_mm"])
+    sizes = {q.name: q.value for q in measured.quantities}
+    names = ("longest_diameter_mm", "perpendicular_diameter_mm", "minor_axis_mm")
+    own = [sizes[name] for name in names if name in sizes]  # a flat picture has no third
     pairs = list(zip(finding.sizes_mm, own, strict=False))
     voxel = next(q.uncertainty or 0.0 for q in measured.quantities if q.name == "longest_diameter_mm")
     tolerance = math.hypot(SIZE_REPEATABILITY_MM, voxel)

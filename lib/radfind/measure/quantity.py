@@ -46,6 +46,7 @@ class Quantity:
 
 # DICOM PS3.16: CID 7469 / 7470 (size), CID 7471 / 7472 (area, volume), TID 1419; SNOMED CT and DCM values as there.
 VOLUME = Code("118565006", "SCT", "Volume")
+AREA = Code("42798000", "SCT", "Area")
 LONG_AXIS = Code("103339001", "SCT", "Long Axis")
 SHORT_AXIS = Code("103340004", "SCT", "Short Axis")
 DIAMETER = Code("81827009", "SCT", "Diameter")
