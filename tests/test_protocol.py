@@ -12,7 +12,7 @@ from hypothesis.extra.numpy import arrays
 
 from radfind.errors import PromptError
 from radfind.language.concepts import Concept
-from radfind.prompts import BoxPrompt, ExemplarPrompt, MaskPrompt, PointPrompt, ScribblePrompt
+from radfind.prompts import BoxPrompt, ExemplarPrompt, LassoPrompt, MaskPrompt, PointPrompt, ScribblePrompt
 from radfind.protocol import (
     WireExample,
     WireHeat,
@@ -95,9 +95,10 @@ def test_lps_prompts_land_on_the_same_voxels() -> None:
             {"type": "point", "space": "lps", "position": lps, "positive": False},
             {"type": "box", "space": "lps", "start": lps, "stop": corner},
             {"type": "scribble", "space": "lps", "positions": [lps, lps]},
+            {"type": "lasso", "space": "lps", "positions": [lps, corner, lps]},
         ]
     }
-    point, box, scribble = prompts_from_wire(json.loads(json.dumps(data)), GEOMETRY)
+    point, box, scribble, lasso = prompts_from_wire(json.loads(json.dumps(data)), GEOMETRY)
     assert isinstance(point, PointPrompt)
     assert not point.positive
     np.testing.assert_allclose(point.kji, kji)
@@ -105,6 +106,8 @@ def test_lps_prompts_land_on_the_same_voxels() -> None:
     np.testing.assert_allclose([box.start, box.stop], [(3, 2, 1), (4, 4, 5)], atol=1e-9)
     assert isinstance(scribble, ScribblePrompt)
     np.testing.assert_array_equal(scribble.kji, [[3, 2, 1]])
+    assert isinstance(lasso, LassoPrompt)
+    np.testing.assert_allclose(lasso.kji, [kji, (4, 4, 5), kji], atol=1e-9)
 
 
 def test_mask_prompt() -> None:

@@ -1,4 +1,4 @@
-"""What a user asks with: text, clicks, boxes, scribbles, masks, examples, or everything.
+"""What a user asks with: text, clicks, boxes, lassos, scribbles, masks, examples, or everything.
 
 Voxel positions are (k, j, i) indices of the volume asked about, fractional allowed.
 """
@@ -63,6 +63,14 @@ class BoxPrompt:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
+class LassoPrompt:
+    """A closed line drawn around the object on one slice: (n, 3) corners in (k, j, i) order, the last joined to the
+    first, all with the same k, j or i. On that slice nothing outside the line belongs to the object."""
+
+    kji: npt.NDArray[np.float64]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
 class ScribblePrompt:
     """Painted voxels, (n, 3) indices in (k, j, i) order."""
 
@@ -92,5 +100,5 @@ class EverythingPrompt:
 
 
 Prompt: TypeAlias = (
-    TextPrompt | PointPrompt | BoxPrompt | ScribblePrompt | MaskPrompt | ExemplarPrompt | EverythingPrompt
+    TextPrompt | PointPrompt | BoxPrompt | LassoPrompt | ScribblePrompt | MaskPrompt | ExemplarPrompt | EverythingPrompt
 )

@@ -22,6 +22,7 @@ from radfind.prompts import (
     BoxPrompt,
     EverythingPrompt,
     ExemplarPrompt,
+    LassoPrompt,
     MaskPrompt,
     PointPrompt,
     Prompt,
@@ -36,6 +37,9 @@ VERSION = 1
 
 MAX_SCRIBBLE = 1_000_000
 """Most scribbled voxels taken in one request."""
+
+MAX_LASSO = 10_000
+"""Most corners of one lasso."""
 
 MAX_EXAMPLES = 8
 """Most examples taken in one request: each costs a registration."""
@@ -148,6 +152,13 @@ class WireBox(_Placed):
     stop: tuple[float, float, float]
 
 
+class WireLasso(_Placed):
+    """The corners of a closed line on one slice, the last joined to the first."""
+
+    type: Literal["lasso"] = "lasso"
+    positions: list[tuple[float, float, float]] = Field(min_length=3, max_length=MAX_LASSO)
+
+
 class WireScribble(_Placed):
     type: Literal["scribble"] = "scribble"
     positions: list[tuple[float, float, float]] = Field(min_length=1, max_length=MAX_SCRIBBLE)
@@ -215,7 +226,7 @@ ExampleReader = Callable[[WireExample], ExemplarPrompt]
 """Finds the image and the mask an example names."""
 
 WirePrompt = Annotated[
-    WireText | WirePoint | WireBox | WireScribble | WireMaskPrompt | WireExample | WireEverything,
+    WireText | WirePoint | WireBox | WireLasso | WireScribble | WireMaskPrompt | WireExample | WireEverything,
     Field(discriminator="type"),
 ]
 
@@ -264,6 +275,9 @@ def _prompt(item: WirePrompt, geometry: Geometry, example: ExampleReader | None)
             corners = np.sort(corners, axis=0)
         (a, b, c), (d, e, f) = corners.tolist()
         return BoxPrompt((a, b, c), (d, e, f))
+    if isinstance(item, WireLasso):
+        corners = np.asarray(item.positions, np.float64)
+        return LassoPrompt(geometry.to_index(corners) if item.space == "lps" else corners)
     if isinstance(item, WireScribble):
         points = np.asarray(item.positions, np.float64)
         index = geometry.to_index(points) if item.space == "lps" else points

@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from radfind.engines.api import Context
+from radfind.engines.builtin.interactive import lasso
 from radfind.engines.builtin.interactive.segmenting import Interactive
 from radfind.errors import PromptError
 from radfind.phantom import LesionSpec, make_phantom
-from radfind.prompts import BoxPrompt, MaskPrompt, PointPrompt, Prompt, ScribblePrompt
+from radfind.prompts import BoxPrompt, LassoPrompt, MaskPrompt, PointPrompt, Prompt, ScribblePrompt
 from radfind.results import Segmentation
 from radfind.volume import Geometry, Volume
 
@@ -28,15 +29,22 @@ def dice(a: np.ndarray, b: np.ndarray) -> float:
     return 2.0 * float((a & b).sum()) / float(a.sum() + b.sum())
 
 
-def deepest(mask: np.ndarray, spacing: tuple[float, float, float]) -> tuple[tuple[float, float, float], float]:
-    """The voxel of a mask furthest from its edge, and how far that is."""
+def depths(mask: np.ndarray, spacing: tuple[float, float, float]) -> tuple[np.ndarray, np.ndarray]:
+    """The voxels (n, 3) of a mask, and how far each is from its edge."""
     index = np.argwhere(mask)
     if not len(index):
-        return (0.0, 0.0, 0.0), 0.0
+        return index, np.zeros(0)
     low = index.min(axis=0)
     crop = np.pad(mask[tuple(slice(a, b + 1) for a, b in zip(low, index.max(axis=0), strict=True))], 1)
-    depth = ndimage.distance_transform_edt(crop, sampling=spacing)
-    k, j, i = np.array(np.unravel_index(int(depth.argmax()), crop.shape)) - 1 + low
+    return index, ndimage.distance_transform_edt(crop, sampling=spacing)[tuple((index - low + 1).T)]
+
+
+def deepest(mask: np.ndarray, spacing: tuple[float, float, float]) -> tuple[tuple[float, float, float], float]:
+    """The voxel of a mask furthest from its edge, and how far that is."""
+    index, depth = depths(mask, spacing)
+    if not len(index):
+        return (0.0, 0.0, 0.0), 0.0
+    k, j, i = index[depth.argmax()].tolist()
     return (float(k), float(j), float(i)), float(depth.max())
 
 
@@ -96,6 +104,80 @@ def test_one_click_and_three() -> None:
         three.append(scored)
     assert np.median(one) >= 0.80
     assert np.median(three) >= 0.88
+
+
+def test_a_click_beside_the_middle() -> None:
+    """Half-way to the edge, and three quarters of the way, towards each of two sides."""
+    scores: dict[float, list[float]] = {0.5: [], 0.25: []}
+    for volume, truth in cases():
+        index, depth = depths(truth, volume.geometry.spacing)
+        share = depth / depth.max()
+        for wanted, found in scores.items():
+            near = index[np.argsort(np.abs(share - wanted))[:10]]
+            for place in (near[near[:, 2].argmin()], near[near[:, 2].argmax()]):
+                mask = ask(volume, PointPrompt(tuple(map(float, place)))).segments[0].mask
+                assert mask[tuple(place)]
+                found.append(dice(mask, truth))
+    assert np.median(scores[0.5]) >= 0.85 and np.mean(scores[0.5]) >= 0.75
+    assert np.median(scores[0.25]) >= 0.80 and np.mean(scores[0.25]) >= 0.65
+
+
+def test_a_click_in_a_faint_lesion_does_not_take_the_organ() -> None:
+    """The organ's own edge is four times as clear; the lesion's is closed, so a click beside its middle stays in it."""
+    shape, spacing = (60, 90, 90), (1.5, 1.0, 1.0)
+    organ, lesion = ball(shape, (30, 45, 45), 38, spacing), ball(shape, (30, 45, 60), 9, spacing)
+    noise = ndimage.gaussian_filter(np.random.default_rng(9).normal(size=shape), 0.7)
+    array = ndimage.gaussian_filter(-100.0 + 160.0 * organ - 40.0 * lesion, 0.7) + 8.0 * noise / noise.std()
+    volume = Volume(array.astype(np.float32), Geometry.from_parts(shape, spacing=spacing), modality="CT")
+    for click in ((30, 45, 60), (30, 50, 60), (30, 45, 66), (27, 45, 57)):
+        assert dice(ask(volume, PointPrompt(tuple(map(float, click)))).segments[0].mask, lesion) >= 0.9
+
+
+def ring(truth: np.ndarray, k: int, grown: int) -> np.ndarray:
+    """Corners (n, 3) of a line around a disc on slice k, `grown` voxels outside it."""
+    index = np.argwhere(truth[k])
+    middle = index.mean(axis=0)
+    radius = np.linalg.norm(index - middle, axis=1).max() + grown
+    turn = np.linspace(0, 2 * np.pi, 24, endpoint=False)[:, None]
+    return np.hstack([np.full((24, 1), k), middle + radius * np.hstack([np.sin(turn), np.cos(turn)])])
+
+
+@pytest.mark.parametrize("axes", [(0, 1, 2), (1, 0, 2), (2, 1, 0)])
+def test_a_lasso_on_a_slice_of_any_direction(axes: tuple[int, int, int]) -> None:
+    volume, truth = ball_volume((1.0, 1.0, 1.0))
+    line = ring(truth, 24, 3)
+    turned = dataclasses.replace(volume, array=volume.array.transpose(axes))
+    corners = line[:, list(axes)]
+    mask = ask(turned, LassoPrompt(corners)).segments[0].mask
+    assert dice(mask, truth.transpose(axes)) >= 0.9
+
+
+def test_on_its_slice_nothing_outside_a_lasso_belongs() -> None:
+    volume, truth = ball_volume((1.0, 1.0, 1.0))
+    half = np.array([[24, 10, 10], [24, 38, 10], [24, 38, 24.2], [24, 10, 24.2]])  # the left half of the ball
+    mask = ask(volume, LassoPrompt(half)).segments[0].mask
+    assert mask[24, 24, 18] and not mask[24, :, 25:].any()
+    # What a later click says outside the line counts more: it was said later.
+    more = ask(volume, LassoPrompt(half), PointPrompt((24.0, 24.0, 28.0))).segments[0].mask
+    assert more[24, 24, 28] and dice(more, truth) > dice(mask, truth)
+
+
+def test_closed_lines() -> None:
+    square = np.array([[0.0, 0.0], [0.0, 4.0], [4.0, 4.0], [4.0, 0.0]])
+    points = np.array([[2.0, 2.0], [3.9, 0.1], [4.1, 2.0], [-1.0, 2.0], [2.0, 5.0]])
+    assert lasso.within(square, points).tolist() == [True, True, False, False, False]
+    np.testing.assert_allclose(lasso.middle(square), [2.0, 2.0], atol=4 / 32)
+    steps = np.array([[1.0, 0.0], [0.0, -0.5], [1.0, 1.0], [0.0, 0.0]])
+    np.testing.assert_allclose(lasso.way_out(square, np.array([1.0, 2.0]), steps), [3.0, 4.0, 2.0, np.inf])
+    # Of a line like a C the middle lies in the stroke, not in its mouth.
+    c = np.array([[0, 0], [0, 9], [2, 9], [2, 2], [7, 2], [7, 9], [9, 9], [9, 0]], float)
+    assert lasso.within(c, lasso.middle(c)[None])[0] and not lasso.within(c, np.array([[4.5, 6.0]]))[0]
+
+
+def test_a_loose_box_beside_the_object() -> None:
+    volume, truth = ball_volume((1.0, 1.0, 1.0), 7.0)
+    mask = ask(volume, BoxPrompt((12, 12, 16), (33, 33, 45))).segments[0].mask
+    assert dice(mask, truth) >= 0.85
 
 
 def test_a_box() -> None:
@@ -195,6 +277,10 @@ def test_any_sound_points_are_obeyed(data: st.DataObject) -> None:
         ((BoxPrompt((5, 5, 5), (5, 5, 9)),), "Box 1"),
         ((MaskPrompt(np.zeros((3, 3, 3), bool)),), "Mask 1"),
         ((ScribblePrompt(np.zeros((0, 3), np.int64)),), "Scribble 1"),
+        ((LassoPrompt(np.array([[5, 5, 5], [5, 9, 9.0]])),), "Lasso 1.*three"),
+        ((LassoPrompt(np.array([[5, 5, 5], [9, 9, 5], [5, 9, 9.0]])),), "Lasso 1.*one slice"),
+        ((LassoPrompt(np.array([[5, 5, 5], [5, 9, 5], [5, 12, 5.0]])),), "Lasso 1.*one slice"),
+        ((LassoPrompt(np.array([[5, 90, 90], [5, 99, 90], [5, 90, 99.0]])),), "Lasso 1.*outside"),
     ],
 )
 def test_wrong_prompts_are_named(prompts: tuple[Prompt, ...], names: str) -> None:

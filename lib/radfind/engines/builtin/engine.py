@@ -36,7 +36,7 @@ class BuiltinEngine:
             tasks=("segment", "rank", "verify"),
             modalities=MODALITIES,  # visual prompts and examples; text needs a CT, and a refusal says so
             prompts=(
-                *("TextPrompt", "PointPrompt", "BoxPrompt", "ScribblePrompt", "MaskPrompt"),
+                *("TextPrompt", "PointPrompt", "BoxPrompt", "LassoPrompt", "ScribblePrompt", "MaskPrompt"),
                 *("ExemplarPrompt", "EverythingPrompt"),
             ),
             concepts=known_concepts(default_lexicon()),

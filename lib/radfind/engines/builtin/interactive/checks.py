@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from radfind.errors import PromptError
-from radfind.prompts import BoxPrompt, MaskPrompt, PointPrompt, Prompt, ScribblePrompt
+from radfind.prompts import BoxPrompt, LassoPrompt, MaskPrompt, PointPrompt, Prompt, ScribblePrompt
 from radfind.volume import Volume
 
-VISUAL = (PointPrompt, BoxPrompt, ScribblePrompt, MaskPrompt)
+VISUAL = (PointPrompt, BoxPrompt, LassoPrompt, ScribblePrompt, MaskPrompt)
 
 
 def checked(volume: Volume, prompts: Sequence[Prompt]) -> list[Prompt]:
@@ -38,6 +38,8 @@ def checked(volume: Volume, prompts: Sequence[Prompt]) -> list[Prompt]:
                 kept.append(prompt)
         elif isinstance(prompt, BoxPrompt):
             kept.append(_clipped(volume, prompt, f"Box {number}"))
+        elif isinstance(prompt, LassoPrompt):
+            kept.append(_on_slice(volume, prompt, f"Lasso {number}"))
         elif isinstance(prompt, MaskPrompt):
             if prompt.mask.shape != volume.geometry.shape:
                 raise PromptError(
@@ -87,6 +89,27 @@ def _clipped(volume: Volume, box: BoxPrompt, name: str) -> BoxPrompt:
     if (a == d) + (b == e) + (c == f) > 1:
         raise PromptError(f"{name} from {_shown(box.start)} to {_shown(box.stop)} has no area. Draw it larger.")
     return BoxPrompt((a, b, c), (d, e, f))
+
+
+def _on_slice(volume: Volume, lasso: LassoPrompt, name: str) -> LassoPrompt:
+    """The lasso on the nearest slice of voxels, clipped to the image."""
+    line = np.asarray(lasso.kji, float)
+    if line.ndim != 2 or line.shape[1:] != (3,) or len(line) < 3 or not np.all(np.isfinite(line)):
+        raise PromptError(f"{name} must be the corners of a closed line, at least three, as (n, 3) indices k, j, i.")
+    flat = np.flatnonzero(np.ptp(line, axis=0) <= 0.5)
+    if len(flat) != 1:
+        raise PromptError(
+            f"{name} must surround an area on one slice: give all its corners the same k, j or i and spread them along "
+            "the other two."
+        )
+    line[:, flat] = np.rint(line[:, flat].mean())
+    last = np.asarray(volume.geometry.shape) - 1.0
+    if np.any(line.max(axis=0) < -0.5) or np.any(line.min(axis=0) > last + 0.5):
+        raise PromptError(f"{name} lies outside the image. Move it.")
+    line = np.clip(line, 0.0, last)
+    if np.sum(np.ptp(line, axis=0) > 0.5) != 2:
+        raise PromptError(f"{name} has no area inside the image. Draw it larger.")
+    return LassoPrompt(line)
 
 
 def _shown(kji: Sequence[float]) -> str:

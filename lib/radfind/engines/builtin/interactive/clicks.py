@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 import numpy.typing as npt
 
+from radfind.engines.builtin.interactive.aiming import aims
 from radfind.engines.builtin.interactive.patch import Floats, Patch
 from radfind.engines.builtin.interactive.sphere import sphere
 from radfind.engines.builtin.interactive.surface import REACH, Bounds, Model, Surface, fit
@@ -20,6 +21,16 @@ _SMEAR = 0.35
 
 _FAINT = 0.6
 """Share of rays that must show a rim before a core is taken for the core of something larger."""
+
+_RIM_MM = 2.0
+"""A rim is at least this wide beyond the blur of the core's edge."""
+
+_ROUNDS, _STEADY = 3, 0.05
+"""Surface and densities are found in turn until the size changes by less than this share, at most so often."""
+
+_CLOSED, _CLEAR, _FEW = 0.9, 0.4, 60
+"""A surface is closed when this share of its rays shows an edge; an edge is as clear as this share of the clearest
+quarter of them; fewer rays than this tell nothing."""
 
 
 def first_change(patch: Patch, centre: Floats, reach: float) -> tuple[Floats, npt.NDArray[np.bool_]]:
@@ -150,10 +161,12 @@ def halo(patch: Patch, surface: Surface, found: Levels) -> tuple[float, Model] |
     ticks = np.arange(max(8, int(max(12.0, 1.5 * surface.size) / step))) * step
     positions = (surface.radii * unit + away)[:, None] + ticks[None, :]
     values = patch.sample(patch.array, surface.centre + rays.directions[:, None, :] * positions[..., None])
-    near = np.nanmedian(values[:, : max(3, round(2.0 / step))], axis=1)
+    end = max(2, round(_RIM_MM / step))
+    near, shelf = np.median(values[:, : end + 1], axis=1), values[:, end]
     far = float(np.nanpercentile(values[:, len(ticks) // 2 :], 25))
     contrast = found.inside - far
-    faint = (near > far + max(0.12 * contrast, 1.5 * patch.noise)) & (near < found.inside - 0.15 * contrast)
+    # Blur alone falls off steadily and is gone by the end; a rim is a shelf.
+    faint = (shelf > far + max(0.12 * contrast, 1.5 * patch.noise)) & (near < found.inside - 0.15 * contrast)
     if faint.mean() < _FAINT:
         return None
     rim = float(np.median(near[faint]))
@@ -166,18 +179,66 @@ def halo(patch: Patch, surface: Surface, found: Levels) -> tuple[float, Model] |
     return length, Model(edge, np.inf, max((rim - far) / 8, 1e-6), 1.0)
 
 
+def closed(patch: Patch, surface: Surface) -> float:
+    """Share of the rays (0..1) on which the picture changes at the surface, all in one direction and about equally.
+
+    An object scores near 1 whatever its contrast, less the part of it that leans on something alike; a part of an
+    object, or a speck on the slope of an edge, has no edge of its own on one side.
+    """
+    rays = sphere()
+    unit = float(np.cbrt(np.prod(surface.axes)))
+    before, after = (
+        patch.sample(
+            patch.smooth,
+            surface.centre + rays.directions * surface.axes * np.maximum(surface.radii + d / unit, 0.0)[:, None],
+        )
+        for d in (-_BLUR_MM, _BLUR_MM)
+    )
+    change = (after - before)[np.isfinite(after - before)]
+    if change.size < _FEW:
+        return 0.0
+    change = change * np.sign(np.median(change))
+    return float((change > _CLEAR * np.percentile(change, 75)).mean())
+
+
 def outline_click(patch: Patch, click: Floats, reach: float) -> tuple[Surface, Model]:
-    """The object at `click` (mm in the patch), and what it looks like."""
-    centre, radius = locate(patch, click, reach)
-    found = levels(patch, round_surface(centre, radius))
-    surface = settle(patch, centre, radius, found.model())
-    found = levels(patch, surface)
-    model = found.model()
+    """The object at `click` (mm in the patch), and what it looks like.
+
+    The surface around the click itself is kept when it is closed; otherwise the click may be beside the middle, and of
+    the surfaces around the places that it may have been aimed at (`aims`) the one closed best that holds it is taken.
+    """
+    best = outline_around(patch, click, reach)
+    score = closed(patch, best[0])
+    if score >= _CLOSED:
+        return best
+    for aim in aims(patch, click):
+        other = outline_around(patch, aim, reach)
+        value = closed(patch, other[0])
+        if value > score and other[0].holds(click, _BLUR_MM):
+            best, score = other, value
+    return best
+
+
+def outline_around(patch: Patch, centre: Floats, reach: float) -> tuple[Surface, Model]:
+    """The object with its middle near `centre` (mm in the patch), and what it looks like."""
+    surface = round_surface(*locate(patch, centre, reach))
+    surface, found = _settled(patch, surface, levels(patch, surface))
     rim = halo(patch, surface, found)
-    if rim is None:
-        return settle(patch, surface.centre, surface.axes[0], model), model
-    radius, model = rim
-    return settle(patch, surface.centroid, radius, model), model
+    if rim is not None:
+        radius, model = rim
+        return settle(patch, surface.centroid, radius, model), model
+    for _ in range(_ROUNDS):
+        before = surface.size
+        surface, found = _settled(patch, surface, found)
+        if abs(surface.size - before) < _STEADY * before:
+            break
+    return surface, found.model()
+
+
+def _settled(patch: Patch, surface: Surface, found: Levels) -> tuple[Surface, Levels]:
+    """The surface that the densities found with one make, and the densities found with that."""
+    surface = settle(patch, surface.centre, surface.axes[0], found.model())
+    return surface, levels(patch, surface)
 
 
 def round_surface(centre: Floats, radius: float) -> Surface:

@@ -9,7 +9,7 @@ import edt
 import numpy as np
 import numpy.typing as npt
 
-from radfind.engines.builtin.interactive.boxes import outline_box
+from radfind.engines.builtin.interactive.boxes import Region, outline_region
 from radfind.engines.builtin.interactive.clicks import outline_click
 from radfind.engines.builtin.interactive.patch import Floats, Patch
 from radfind.engines.builtin.interactive.sphere import sphere
@@ -50,17 +50,10 @@ class State:
     unwanted: tuple[tuple[float, float, float], ...] = ()
 
 
-def add_box(state: State, patch: Patch, low: Floats, high: Floats) -> State:
-    """Outline the object in a box; several boxes are several objects."""
-    surface, model = outline_box(patch, low, high)
-    mask = surface.inside(patch)
-    flat = high - low < 1e-6
-    inside, positions = patch.voxels_between(low, high)
-    outside = np.ones(mask.shape, bool)
-    slack = np.where(flat, np.inf, 1e-3)
-    outside[inside] = ~np.all((positions >= low - slack) & (positions <= high + slack), axis=-1)
-    if not flat.any():
-        mask &= ~outside
+def add_region(state: State, patch: Patch, region: Region) -> State:
+    """Outline the object in a box or a lasso; several of them are several objects."""
+    surface, model = outline_region(patch, region)
+    mask = surface.inside(patch) & region.holds(patch)
     return dataclasses.replace(state, mask=state.mask | mask, surface=surface, model=model, bounds=Bounds.free())
 
 

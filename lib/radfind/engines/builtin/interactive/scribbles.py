@@ -10,14 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from radfind.engines.builtin.boxes import bounding_box
+from radfind.engines.builtin.interactive.densities import opinion
 from radfind.engines.builtin.interactive.edits import Mask, State
 from radfind.engines.builtin.interactive.patch import Patch
 from radfind.engines.builtin.interactive.walker import random_walk
 
 _MOST_VOXELS = 300_000
 """More are walked in blocks: a bound on time (a second on one core)."""
-
-_BINS = 48
 
 _SMOOTHED = 0.4
 """Share of the noise that `Patch.smooth` leaves, at most (scanner noise is correlated)."""
@@ -73,7 +72,7 @@ def _walk(patch: Patch, wanted: Mask, unwanted: Mask, base: Mask | None) -> Mask
     held_s = None if held is None else _blocks(held, factors).mean(axis=(1, 3, 5)) > 0.5
     # Edges are where voxels differ, but what a voxel looks like is told better by it and its neighbours together.
     soft = _blocks(patch.smooth[box], factors).mean(axis=(1, 3, 5))
-    prior, contrast = _opinion(soft, fore_s, back_s, held_s, _SMOOTHED * patch.noise)
+    prior, contrast = opinion(soft, fore_s, back_s, held_s, _SMOOTHED * patch.noise)
     scale = max(patch.noise, 0.18 * contrast)
     k, j, i = (s * f for s, f in zip(patch.spacing, factors, strict=True))
     chance = random_walk(small, (k, j, i), fore_s, back_s, prior, scale=scale)
@@ -91,31 +90,6 @@ def _near(wanted: Mask, unwanted: Mask, patch: Patch) -> Mask:
     box = bounding_box(wanted, margin)
     near[box] = unwanted[box]
     return near
-
-
-def _opinion(
-    values: npt.NDArray[np.float32], fore: Mask, back: Mask, held: Mask | None, noise: float
-) -> tuple[npt.NDArray[np.float32], float]:
-    """What each voxel's own density says, 0..1, and how far the densities inside and around are apart."""
-    ours = values[held if held is not None and held.any() else fore]
-    theirs = values[~held if held is not None else back]
-    low, high = np.percentile(values, [0.5, 99.5])
-    edges = np.linspace(low, high + 1e-6, _BINS + 1)
-    bins = np.clip(np.digitize(values, edges) - 1, 0, _BINS - 1)
-    width = max(1.0, noise / max(float(edges[1] - edges[0]), 1e-9))
-    histograms = []
-    for sample in (ours, theirs):
-        count = np.histogram(np.clip(sample, low, high), edges)[0].astype(float)
-        reach = np.arange(-3 * int(np.ceil(width)), 3 * int(np.ceil(width)) + 1)
-        smooth = np.convolve(count, np.exp(-0.5 * (reach / width) ** 2), "same")[: len(reach) + _BINS]
-        smooth = smooth[:_BINS] if len(smooth) >= _BINS else np.resize(smooth, _BINS)
-        histograms.append(smooth / max(smooth.sum(), 1e-9) + 1e-3)
-    chance = histograms[0] / (histograms[0] + histograms[1])
-    prior = chance[bins].astype(np.float32)
-    if held is not None:
-        prior = 0.5 * prior + 0.5 * held.astype(np.float32)
-    contrast = abs(float(np.median(ours)) - float(np.median(theirs))) if theirs.size else 0.0
-    return prior, contrast
 
 
 def _attached(mask: Mask, anchor: Mask) -> Mask:

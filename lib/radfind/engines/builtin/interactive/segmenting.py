@@ -13,12 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 from radfind.engines.api import Context
+from radfind.engines.builtin.interactive.boxes import Region
 from radfind.engines.builtin.interactive.checks import checked
 from radfind.engines.builtin.interactive.clicks import locate
-from radfind.engines.builtin.interactive.edits import Mask, State, add_box, add_clicks, middle_one
+from radfind.engines.builtin.interactive.edits import Mask, State, add_clicks, add_region, middle_one
 from radfind.engines.builtin.interactive.patch import Patch
 from radfind.engines.builtin.interactive.scribbles import add_scribbles, refine_mask
-from radfind.prompts import BoxPrompt, MaskPrompt, PointPrompt, Prompt, ScribblePrompt
+from radfind.prompts import BoxPrompt, LassoPrompt, MaskPrompt, PointPrompt, Prompt, ScribblePrompt
 from radfind.refine.cleaning import clean, recipe_for
 from radfind.results import Evidence, Segment, Segmentation
 from radfind.volume import Volume
@@ -45,7 +46,7 @@ class _Kept:
 
 
 class Interactive:
-    """Outlines what points, boxes, scribbles and masks show. Safe to call from several threads.
+    """Outlines what points, boxes, lassos, scribbles and masks show. Safe to call from several threads.
 
     The last `_SESSIONS` states are kept, so that a further prompt costs only its own work.
     """
@@ -109,6 +110,8 @@ class Interactive:
 def _key(prompt: Prompt) -> Hashable:
     if isinstance(prompt, ScribblePrompt):
         return ("scribble", prompt.positive, hashlib.blake2b(np.ascontiguousarray(prompt.kji).tobytes()).digest())
+    if isinstance(prompt, LassoPrompt):
+        return ("lasso", np.ascontiguousarray(prompt.kji).tobytes())
     if isinstance(prompt, MaskPrompt):
         return ("mask", hashlib.blake2b(np.packbits(prompt.mask).tobytes()).digest())
     return prompt
@@ -137,6 +140,9 @@ def _extent(volume: Volume, prompts: list[Prompt]) -> tuple[npt.NDArray, npt.NDA
         elif isinstance(prompt, BoxPrompt):
             low, high = np.asarray(prompt.start), np.asarray(prompt.stop)
             margin = 5.0 + 0.5 * float(((high - low) * spacing).max())
+        elif isinstance(prompt, LassoPrompt):
+            low, high = prompt.kji.min(axis=0), prompt.kji.max(axis=0)
+            margin = 5.0 + 0.75 * float(((high - low) * spacing).max())
         elif isinstance(prompt, ScribblePrompt):
             low, high = prompt.kji.min(axis=0), prompt.kji.max(axis=0)
             margin = 15.0 + 0.7 * float(((high - low) * spacing).max())
@@ -184,7 +190,11 @@ def _apply(volume: Volume, patch: Patch, state: State, step: list[Prompt], *, al
     if isinstance(first, BoxPrompt):
         start, stop = np.asarray(first.start), np.asarray(first.stop)
         rim = np.where(start == stop, 0.0, 0.5)
-        return patch, add_box(state, patch, (start - rim) * spacing, (stop + rim) * spacing)
+        return patch, add_region(state, patch, Region((start - rim) * spacing, (stop + rim) * spacing))
+    if isinstance(first, LassoPrompt):
+        line = np.asarray(first.kji) * spacing
+        low, high = line.min(axis=0), line.max(axis=0)
+        return patch, add_region(state, patch, Region(low, high, line[:, high > low]))
     if isinstance(first, PointPrompt):
         clicks = [prompt for prompt in step if isinstance(prompt, PointPrompt)]
         wanted = np.array([c.kji for c in clicks if c.positive]).reshape(-1, 3) * spacing

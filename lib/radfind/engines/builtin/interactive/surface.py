@@ -57,6 +57,13 @@ class Surface:
         """Radius of the ball of the same volume, mm."""
         return float(np.cbrt((self.radii**3).mean() * np.prod(self.axes)))
 
+    def holds(self, position: Floats, slack: float) -> bool:
+        """Whether a position (mm) is inside, or outside by at most `slack` mm."""
+        offset = (position - self.centre) / self.axes
+        away = float(np.linalg.norm(offset))
+        ray = int((sphere().directions @ offset).argmax())
+        return (away - float(self.radii[ray])) * float(np.cbrt(np.prod(self.axes))) <= slack
+
     def inside(self, patch: Patch, *, grow: float = 0.0) -> npt.NDArray[np.bool_]:
         """The patch's voxels whose centre is within the surface, moved outwards by `grow` mm."""
         mask = np.zeros(patch.array.shape, bool)
@@ -130,11 +137,12 @@ def fit(
     data = np.cumsum(0.5 - belongs + excess, axis=1) - 0.5 * (0.5 - belongs)
     data[ticks[None, :] < bounds.low[:, None] - 1e-9] += _FAR
     data[ticks[None, :] > np.maximum(bounds.high, ticks[0])[:, None] + 1e-9] += _FAR
-    steps = np.arange(STEPS, dtype=float)
-    radius = np.full(len(rays.directions), STEPS / REACH - 1.0)
+    data = data.astype(np.float32)
+    steps = np.arange(STEPS, dtype=np.float32)
+    radius = np.full(len(rays.directions), STEPS / REACH - 1.0, np.float32)
     for temperature in np.geomspace(4.0, 0.25, 40):
         around = radius[rays.neighbours].mean(axis=1)
         energy = data + stiffness * (steps - around[:, None]) ** 2
         weight = np.exp(-(energy - energy.min(axis=1, keepdims=True)) / temperature)
         radius = (weight * steps).sum(axis=1) / weight.sum(axis=1)
-    return Surface(centre, axes, (radius + 1.0) * (REACH / STEPS))
+    return Surface(centre, axes, (radius.astype(float) + 1.0) * (REACH / STEPS))
