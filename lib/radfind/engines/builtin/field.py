@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 import cc3d
 import fill_voids
 import numpy as np
 import numpy.typing as npt
 
-from radfind.engines.builtin.boxes import bounding_box, resample
+from radfind.engines.builtin.boxes import bounding_box, downsample, resample
 from radfind.engines.builtin.grid import Spacing, close, dilate
 
 CLOSING_MM = 12.0
 """Notches up to about twice this wide in a lung's surface belong to the field: nodules of up to 24 mm on the
 pleura, and hilar vessels. Rolling-ball radii of 10-15 mm are usual for juxtapleural nodules (Pu et al.,
 Comput Med Imaging Graph 2008; Armato & Sensakovic, Acad Radiol 2004)."""
+
+_COARSE_MM = 2.0
+"""Grid for what is larger than a nodule."""
 
 _EDGE_MM = 2.5
 _AERATED_HU = -400.0
@@ -58,6 +62,25 @@ class LungField:
     def half(self) -> npt.NDArray[np.uint8]:
         """1 right, 2 left on the working grid, by the lung or else by the midline; 0 outside the ribs."""
         return np.where(self.field > 0, self.field, self.cage).astype(np.uint8)
+
+    @functools.cached_property
+    def coarse(self) -> LungField:
+        """The same on a grid of about 2 mm; itself where it is as coarse."""
+        factor = round(_COARSE_MM / self.step)
+        if factor < 2:
+            return self
+
+        def shrunk(mask: npt.NDArray) -> npt.NDArray[np.bool_]:
+            return downsample(mask.astype(np.float32), factor) > 0.5
+
+        return dataclasses.replace(
+            self,
+            step=self.step * factor,
+            work=downsample(self.work, factor),
+            aerated=shrunk(self.aerated),
+            field=_named(shrunk(self.field == 1), shrunk(self.field == 2)),
+            cage=_named(shrunk(self.cage == 1), shrunk(self.cage == 2)),
+        )
 
     def to_voxel(self, position: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """Indices (..., 3) of the whole volume for indices of the working grid."""
@@ -112,7 +135,7 @@ def lung_field(
         # The lungs come from a coarse grid; the true edge is where the scan itself leaves lung density.
         air = dilate(mask, _EDGE_MM, isotropic) & (work < _AERATED_HU) & ~airway & ~aerated
         air = _large_pieces(air, step)
-        closed = fill_voids.fill(_close_padded(air, step, open_ends))
+        closed = fill_voids.fill(close_within(air, CLOSING_MM, isotropic, open_ends))
         field[(closed | mask) & (field == 0)] = side
         field[air] = side
         aerated |= air
@@ -144,18 +167,23 @@ def _large_pieces(mask: npt.NDArray[np.bool_], step: float) -> npt.NDArray[np.bo
 
 
 def _sides(labels: npt.NDArray[np.uint8], spacing: Spacing, step: float) -> npt.NDArray[np.uint8]:
-    sides = [resample((labels == side).astype(np.float32), spacing, step) > 0.5 for side in (1, 2)]
-    return np.where(sides[0], 1, np.where(sides[1], 2, 0)).astype(np.uint8)
+    right, left = (resample((labels == side).astype(np.float32), spacing, step) > 0.5 for side in (1, 2))
+    return _named(right, left)
 
 
-def _close_padded(mask: npt.NDArray[np.bool_], step: float, open_ends: tuple[bool, bool]) -> npt.NDArray[np.bool_]:
+def _named(right: npt.NDArray[np.bool_], left: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]:
+    return np.where(right, 1, np.where(left, 2, 0)).astype(np.uint8)
+
+
+def close_within(
+    mask: npt.NDArray[np.bool_], radius_mm: float, spacing: Spacing, open_ends: tuple[bool, bool]
+) -> npt.NDArray[np.bool_]:
     """Closing by a ball. Past the scan's own ends (`open_ends`: lower, upper) the lung goes on unseen and they do not
     bend the closing; past every other face of the array there is no lung."""
-    pad = int(np.ceil(CLOSING_MM / step)) + 1
-    low, high = (0 if is_open else pad for is_open in open_ends)
-    padded = np.pad(mask, ((low, high), (pad, pad), (pad, pad)))
-    closed = close(padded, CLOSING_MM, (step, step, step))
-    return closed[low : low + mask.shape[0], pad:-pad, pad:-pad]
+    k, j, i = (int(np.ceil(radius_mm / size)) + 1 for size in spacing)
+    low, high = (0 if is_open else k for is_open in open_ends)
+    closed = close(np.pad(mask, ((low, high), (j, j), (i, i))), radius_mm, spacing)
+    return closed[low : low + mask.shape[0], j:-j, i:-i]
 
 
 def lung_noise(array: npt.NDArray, lungs: npt.NDArray[np.uint8]) -> float:

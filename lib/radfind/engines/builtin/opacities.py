@@ -6,15 +6,12 @@ import cc3d
 import numpy as np
 
 from radfind.engines.api import Context
-from radfind.engines.builtin.boxes import bounding_box
+from radfind.engines.builtin.consolidation import find_consolidations
 from radfind.engines.builtin.field import LungField
 from radfind.engines.builtin.grid import Mask, depth, dilate, spread
 from radfind.engines.builtin.lesion import Lesion
 from radfind.engines.builtin.pleura import central_zone, find_pneumothoraces
 from radfind.engines.builtin.spread import blurred, onto_working_grid, opened, pieces, spread_lesion
-
-SOLID_HU = -250.0
-"""Consolidation obscures vessels: soft-tissue density with some air (Fleischner glossary, Radiology 2024)."""
 
 EMPHYSEMA_HU = -950.0
 """Gevenois et al., AJRCCM 1996: -950 HU matches macroscopic emphysema on thin slices."""
@@ -32,32 +29,12 @@ _RIM_MM = 7.0
 _FINE_MM = 1.2
 _GULLET_MM = 25.0
 
-_FINEST_MM = 2.5
-_GROWTH_MM = 20.0
-"""Finest part of a consolidation, and how far such parts reach beyond its core."""
-
-_VESSEL_MM = 6.0
-"""Radius of the widest vessels and bronchi inside the lungs (lobar arteries: 12 mm)."""
-
 
 def find_opacities(field: LungField, context: Context) -> list[Lesion]:
     """Consolidations and ground-glass opacities, surest first."""
+    found = find_consolidations(field, context)
     inside = field.field > 0
     spacing = (field.step, field.step, field.step)
-    smooth = blurred(field, 1.5, inside)
-    context.step(0.3, "consolidation")
-    dense = opened(inside & (smooth > SOLID_HU) & (smooth < 200.0), _VESSEL_MM, field.step)
-    body = opened(inside & (smooth > SOLID_HU) & (smooth < 200.0), _FINEST_MM, field.step)
-    found = []
-    for core in pieces(dense, field.step, 3.0):
-        piece = spread((body & dilate(core, _GROWTH_MM, spacing)) | core, core)
-        volume = float(piece.sum()) * field.step**3 / 1000.0
-        score = float(np.clip((volume - 3.0) / 16.0, 0.0, 1.0)) * _in_lung(field, core) * _bulk(core, field.step)
-        if score < 0.2:
-            continue
-        lesion = spread_lesion(field, piece, "consolidation", score, (-500.0, 300.0))
-        if lesion is not None:
-            found.append(lesion)
     context.step(0.6, "ground glass")
     # Vessels and their blurred edges are not ground glass.
     clear = inside & ~dilate(inside & (field.work > -350.0), 1.5, spacing)
@@ -82,21 +59,6 @@ def _back_half(inside: Mask) -> Mask:
     first = np.where(seen, rows, inside.shape[1]).min(axis=1)
     last = np.where(seen, rows, 0).max(axis=1)
     return np.broadcast_to((rows > ((first + last) / 2)[:, None])[:, :, None], inside.shape)
-
-
-def _in_lung(field: LungField, piece: Mask) -> float:
-    """0 for dense tissue that the closing of the lungs swallowed (a dome of the diaphragm, the hilum, fluid), 1 for a
-    piece with aerated lung around a quarter of it or more."""
-    spacing = (field.step, field.step, field.step)
-    shell = dilate(piece, 2.01 * field.step, spacing) & ~piece
-    return float(np.clip((float(field.aerated[shell].mean()) - 0.19) / 0.06, 0.0, 1.0)) if shell.any() else 0.0
-
-
-def _bulk(piece: Mask, step: float) -> float:
-    """0 for a thin sheet, 1 for a piece a quarter as thick as long or more: dependent atelectasis is a sheet."""
-    thick = 2.0 * float(depth(piece, (step, step, step)).max())
-    sides = [part.stop - part.start for part in bounding_box(piece)]
-    return float(np.clip((thick / (max(sides) * step) - 0.1) / 0.1, 0.0, 1.0))
 
 
 def find_emphysema(field: LungField, context: Context) -> list[Lesion]:

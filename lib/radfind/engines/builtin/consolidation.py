@@ -1,0 +1,223 @@
+"""Consolidation: lung as dense as soft tissue, also where it merges with the diaphragm, the mediastinum or the wall.
+
+Density does not tell dense lung from what it touches, so three things do: the space that the lung would fill, made
+from the aerated lung around it; the fat between it and its neighbours; and what it rests on. A part of the liver or
+heart within that space is bounded by more of the same tissue, a consolidation by aerated lung.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import fill_voids
+import numpy as np
+import numpy.typing as npt
+
+from radfind.engines.api import Context
+from radfind.engines.builtin.boxes import bounding_box
+from radfind.engines.builtin.field import CLOSING_MM, LungField, close_within
+from radfind.engines.builtin.grid import Mask, Overview, close, depth, dilate, erode, spread
+from radfind.engines.builtin.lesion import Lesion
+from radfind.engines.builtin.pleura import central_zone
+from radfind.engines.builtin.spread import blurred, opened, pieces, spread_lesion
+
+DENSE_HU = (-250.0, 200.0)
+"""Consolidation obscures vessels: soft-tissue density with some air (Fleischner glossary, Radiology 2024)."""
+
+TISSUE_HU = -30.0
+"""Half way between fat (-100) and soft tissue (40): thinner layers of fat part consolidation from its neighbours."""
+
+SPACE_MM = 40.0
+"""Dense lung up to about twice this wide counts as lung: a ball of this radius does not fit between the lung beside it
+and the chest wall, but fits into the heart's and the liver's hollows of the lung (radii of 50 mm and more)."""
+
+_COARSE_MM = 4.0
+_MEDIASTINUM_MM = 35.0
+_PARAVERTEBRAL_MM = 25.0
+"""Half the width of what a consolidation is not looked for in: at the depth of the whole space, and within lung that
+is closed by a smaller ball."""
+
+_VESSEL_MM = 6.0
+"""Radius of the widest vessels and bronchi inside the lungs (lobar arteries: 12 mm)."""
+
+_SMALLEST_ML = 2.0
+_NECK_MM = 2.5
+"""How much thinner the neck between two lumps is than they are (radius), to count them apart."""
+
+_GROWTH_MM = 20.0
+_FINEST_MM = 2.5
+"""How far the parts of a consolidation reach beyond its core, and the radius of the finest of them."""
+
+_BRONCHUS_MM = 4.0
+"""Radius of the air bronchograms and of the gaps that belong to a consolidation."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Scan:
+    """What a consolidation is looked for in, on the working grid of `field`.
+
+    Arguments:
+        field: the lung field.
+        space: where lung is or would be.
+        closed: the aerated lung with notches as wide as large nodules; a part of `space`.
+        smooth: HU averaged over 1.5 mm of `space`.
+        tissue: soft tissue by `smooth`, neither fat nor bone.
+    """
+
+    field: LungField
+    space: Mask
+    closed: Mask
+    smooth: npt.NDArray[np.float32]
+    tissue: Mask
+
+
+def find_consolidations(field: LungField, context: Context) -> list[Lesion]:
+    """Consolidations of some 3 ml and more, surest first."""
+    context.step(0.0, "consolidation")
+    field = field.coarse
+    space, closed = lung_space(field)
+    smooth = blurred(field, 1.5, space)
+    scan = _Scan(field, space, closed, smooth, (smooth > TISSUE_HU) & (smooth < DENSE_HU[1]))
+    found, rest = _judge(scan, _cores(scan))
+    lesions = []
+    taken = np.zeros(space.shape, bool)
+    for core, score in found:
+        if taken[core].any():
+            continue  # a lump of one that was outlined already
+        outline = _outline(scan, core, rest)
+        taken |= outline
+        score *= float(np.clip((float(outline.sum()) * field.step**3 / 1000.0 - 3.0) / 8.0, 0.0, 1.0))
+        lesion = spread_lesion(field, outline, "consolidation", score, (-1100.0, 300.0)) if score >= 0.2 else None
+        if lesion is not None:
+            lesions.append(lesion)
+    return sorted(lesions, key=lambda item: -item.score)
+
+
+def lung_space(field: LungField) -> tuple[Mask, Mask]:
+    """(where lung is or would be, aerated lung with narrow notches closed) on the working grid.
+
+    The space is each aerated lung closed together with the chest wall of its side by a ball of `SPACE_MM`, inside the
+    ribs and the convex hull of both lungs.
+    """
+    view = Overview.of(field.aerated.astype(np.uint8), (field.step,) * 3, _COARSE_MM)
+    cage = view.down(field.cage > 0) & _hull(view.hu > 0.5, view.spacing)
+    lateral = ~view.down(central_zone(field, _MEDIASTINUM_MM)) & cage.any(axis=(1, 2))[:, None, None]
+    halves = [view.down(field.cage == side) for side in (1, 2)]
+    edge = np.where(halves[0].any(axis=1), np.arange(cage.shape[2])[None, :], 0).max(axis=1)
+    right = np.arange(cage.shape[2])[None, None, :] <= edge[:, None, None]
+    space, closed = field.aerated.copy(), field.aerated.copy()
+    for side in (1, 2):
+        lung = view.down(field.aerated & (field.half == side))
+        if not lung.any():
+            continue
+        wall = ~cage & lateral & (right if side == 1 else ~right)
+        whole = close_within(lung | wall, SPACE_MM, view.spacing, (True, True)) & cage & ~wall
+        near = view.up_whole(close_within(lung, CLOSING_MM, view.spacing, (True, True)))
+        other = field.aerated & (field.half != side)
+        closed |= near & ~other
+        space |= (near | (view.up_whole(whole) & (field.cage > 0))) & ~other
+    return space, closed
+
+
+def _hull(lung: Mask, spacing: tuple[float, float, float]) -> Mask:
+    """The convex hull of a mask, by its extent in 400 directions (a Fibonacci lattice on the sphere)."""
+    surface = np.argwhere(lung & ~erode(lung, 1.01 * max(spacing), spacing)).astype(np.float32)
+    n = np.arange(400) + 0.5
+    height, turn = 1.0 - 2.0 * n / 400, np.pi * (1.0 + 5.0**0.5) * n
+    ring = np.sqrt(1.0 - height**2)
+    directions = np.stack([height, ring * np.cos(turn), ring * np.sin(turn)], axis=1).astype(np.float32)
+    k, j, i = (np.arange(count, dtype=np.float32) for count in lung.shape)
+    out = np.ones(lung.shape, bool)
+    for (a, b, c), limit in zip(directions, (surface @ directions.T).max(axis=0, initial=-np.inf), strict=True):
+        out &= (a * k)[:, None, None] + (b * j)[None, :, None] + c * i <= limit + 1.0
+    return out
+
+
+def _cores(scan: _Scan) -> list[Mask]:
+    """Lumps of dense tissue in the lung's space, thicker than its vessels."""
+    step, spacing = scan.field.step, (scan.field.step,) * 3
+    deep = opened(scan.space & scan.tissue & ~central_zone(scan.field, _MEDIASTINUM_MM), _VESSEL_MM, step)
+    lumps = [lump for piece in pieces(deep, step, _SMALLEST_ML) for lump in _lumps(piece, step)]
+    dense = scan.closed & (scan.smooth > DENSE_HU[0]) & (scan.smooth < DENSE_HU[1])
+    dense &= ~central_zone(scan.field, _PARAVERTEBRAL_MM)
+    for lump in lumps:
+        dense &= ~dilate(lump, _VESSEL_MM, spacing)
+    return lumps + pieces(opened(dense, _VESSEL_MM, step), step, _SMALLEST_ML)
+
+
+def _lumps(piece: Mask, step: float) -> list[Mask]:
+    """A piece cut at its necks: the watershed of its depth."""
+    import SimpleITK
+
+    box = bounding_box(piece, (1, 1, 1))
+    hollow = SimpleITK.GetImageFromArray(-depth(piece[box], (step,) * 3))
+    labels = SimpleITK.GetArrayFromImage(
+        SimpleITK.MorphologicalWatershed(hollow, level=_NECK_MM, markWatershedLine=False, fullyConnected=False)
+    )
+    out = []
+    for label in np.unique(labels[piece[box]]):
+        lump = np.zeros_like(piece)
+        lump[box] = (labels == label) & piece[box]
+        if float(lump.sum()) * step**3 >= 1000.0 * _SMALLEST_ML:
+            out.append(lump)
+    return out
+
+
+def _judge(scan: _Scan, cores: list[Mask]) -> tuple[list[tuple[Mask, float]], Mask]:
+    """(cores that are consolidation with their scores, surest first; the other tissue around them).
+
+    What is not consolidation supports its neighbours in turn, until nothing changes.
+    """
+    rest = scan.tissue & ~scan.space
+    left = list(cores)
+    while True:
+        scores = [_score(scan, core, rest) for core in left]
+        poor = [core for core, score in zip(left, scores, strict=True) if score < 0.2]
+        left = [core for core, score in zip(left, scores, strict=True) if score >= 0.2]
+        if not poor:
+            order = np.argsort([-score for score in scores], kind="stable")
+            return [(left[n], scores[n]) for n in order], rest
+        rest = np.logical_or.reduce([rest, *poor])
+
+
+def _score(scan: _Scan, core: Mask, rest: Mask) -> float:
+    """0 for a part of an organ, 1 for dense lung with aerated lung around a fifth of it or more.
+
+    Where it rests on other tissue, it must differ from it: a cap of the liver measures as the liver does.
+    """
+    step, spacing = scan.field.step, (scan.field.step,) * 3
+    around = dilate(core, 4.01 * step, spacing) & ~dilate(core, 2.01 * step, spacing)
+    skin = dilate(core, 1.01 * step, spacing) & ~core
+    aired = float(scan.field.aerated[around].mean()) if around.any() else 0.0
+    merged = float(rest[skin].mean()) if skin.any() else 1.0
+    score = np.clip((aired - merged - 0.05) / 0.1, 0.0, 1.0) * np.clip((0.35 - merged) / 0.1, 0.0, 1.0)
+    beside = dilate(core, 8.0, spacing) & rest
+    if merged >= 0.05 and beside.any():
+        contrast = abs(float(np.median(scan.smooth[core])) - float(np.median(scan.smooth[beside])))
+        score *= np.clip((contrast - 6.0) / 6.0, 0.0, 1.0)
+    return float(score) * _bulk(core, step)
+
+
+def _bulk(piece: Mask, step: float) -> float:
+    """0 for a thin sheet, 1 for a piece a fifth as thick as long or more: dependent atelectasis is a sheet."""
+    thick = 2.0 * float(depth(piece, (step, step, step)).max())
+    sides = [part.stop - part.start for part in bounding_box(piece)]
+    return float(np.clip((thick / (max(sides) * step) - 0.1) / 0.1, 0.0, 1.0))
+
+
+def _outline(scan: _Scan, core: Mask, rest: Mask) -> Mask:
+    """The consolidation around a core: its finer parts, its rim to half way to the lung's density, its bronchograms."""
+    field, step, spacing = scan.field, scan.field.step, (scan.field.step,) * 3
+    beside_lung = scan.closed & (scan.smooth > DENSE_HU[0]) & dilate(field.aerated, _VESSEL_MM, spacing)
+    body = opened(scan.space & (scan.tissue | beside_lung) & (scan.smooth < DENSE_HU[1]), _FINEST_MM, step)
+    grown = spread((body & _nearer(core, rest, _GROWTH_MM, spacing)) | core, core)
+    half = (field.background + float(np.median(scan.smooth[core]))) / 2.0
+    rim = scan.space & (blurred(field, 0.8, scan.space) > half) & ~rest
+    rim &= dilate(grown, 2.01 * step, spacing) & dilate(field.aerated, 2.01 * step, spacing)
+    return np.asarray(fill_voids.fill(close(grown | spread(rim | grown, grown), _BRONCHUS_MM, spacing) & scan.space))
+
+
+def _nearer(core: Mask, rest: Mask, reach_mm: float, spacing: tuple[float, float, float]) -> Mask:
+    """Voxels within `reach_mm` of a core that are no nearer to other tissue."""
+    outside = depth(~core, spacing)
+    return (outside <= reach_mm) & (outside <= depth(~rest, spacing))
