@@ -96,5 +96,5 @@ class RadFindTest(ScriptedLoadableModuleTest):
         for name in ("rankButton", "segmentButton", "verifyButton", "everythingButton", "cancelButton", "undoButton"):
             self.assertTrue(hasattr(panel.ui, name))
         slicer.mrmlScene.Clear()
-        self.assertEqual(panel.ui.textEdit.plainText, "")
+        self.assertEqual(panel.ui.textEdit.property("plainText"), "")
         self.delayDisplay("The panel follows the scene.")

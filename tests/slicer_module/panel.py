@@ -38,12 +38,12 @@ class CollapsibleButton(QtWidgets.QWidget):
         painter.drawText(6, 17, f"{arrow}  {self.property('text')}")
 
     def settle(self) -> None:
-        if self.property("collapsed"):
-            for child in self.findChildren(QtWidgets.QWidget, options=QtCore.Qt.FindDirectChildrenOnly):
-                child.hide()
-            self.setFixedHeight(26)
-        else:
-            self.layout().setContentsMargins(6, 30, 6, 6)
+        collapsed = bool(self.property("collapsed"))
+        for child in self.findChildren(QtWidgets.QWidget, options=QtCore.Qt.FindDirectChildrenOnly):
+            child.setVisible(not collapsed)
+        self.layout().setContentsMargins(6, 0 if collapsed else 30, 6, 0 if collapsed else 6)
+        self.setMaximumHeight(26 if collapsed else 1 << 20)
+        self.setMinimumHeight(26 if collapsed else 0)
 
 
 class NodeComboBox(QtWidgets.QComboBox):

@@ -1,6 +1,6 @@
-"""The pictures of docs/clinician.md, made anew: a phantom, the real server, the panel off-screen.
+"""The pictures of docs/clinician.md and of the extension, made anew: a phantom, the real server, the panel off-screen.
 
-python tests/slicer_module/pictures_for_docs.py docs/pictures
+python tests/slicer_module/pictures_for_docs.py slicer_module/Screenshots
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parents[1] / "slicer_module" / "RadFind")]
 
 import panel  # noqa: E402
+import slicer  # noqa: E402
 from picture import save, slice_view, space_view  # noqa: E402
-from PySide6 import QtWidgets  # noqa: E402
 from RadFindLib.Logic import Logic  # noqa: E402
 from RadFindLib.Settings import Settings  # noqa: E402
 from RadFindLib.Widget import Widget  # noqa: E402
@@ -29,17 +29,19 @@ from radfind.client import RadFindClient  # noqa: E402
 from radfind.phantom import LesionSpec, Phantom, make_phantom  # noqa: E402
 
 PHRASE = "右肺上叶实性结节"
+BOTH = "solid nodule; 肺内实性结节"
 REPORT = (
     "A 16 mm solid nodule in the right upper lobe.\nNo pneumothorax.\n"
-    "Nodule in the left lower lobe, 20 mm.\n双侧胸腔无积液。"
+    "Nodule in the right lower lobe, 20 mm.\n双侧胸腔无积液。"
 )
+LESIONS = (LesionSpec("solid_nodule", "right", "upper", 16.0), LesionSpec("solid_nodule", "left", "lower", 12.0))
 
 
 def main(folder: Path) -> None:
     with tempfile.TemporaryDirectory() as temporary:
         studies = Path(temporary) / "studies"
         studies.mkdir()
-        phantom = make_phantom(seed=4101, lesions=(LesionSpec("solid_nodule", "right", "upper", 16.0),))
+        phantom = make_phantom(seed=4101, lesions=LESIONS)
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
@@ -56,6 +58,9 @@ def main(folder: Path) -> None:
 def _pictures(folder: Path, phantom: Phantom, server: str) -> None:
     mrml, settings = Scene(), Settings(Store())
     volume = mrml.volume(phantom.volume.array, phantom.volume.geometry.affine, "Phantom chest CT")
+    units = slicer.vtkCodedEntry()
+    units.SetValueSchemeMeaning("[hnsf'U]", "UCUM", "Hounsfield unit")  # as Slicer's DICOM module notes of a CT
+    volume.SetVoxelValueUnits(units)
     volume.GetDisplayNode().SetAutoWindowLevel(False)
     volume.GetDisplayNode().SetWindowLevel(1400, -500)
     settings.server = server
@@ -78,18 +83,29 @@ def _pictures(folder: Path, phantom: Phantom, server: str) -> None:
 
     def shot(name: str) -> None:
         folder.mkdir(parents=True, exist_ok=True)
+        panel.turn(100)
         parent.grab().save(str(folder / f"slicer-{name}.png"))
 
-    ask("rankButton", PHRASE)
+    ask("rankButton", BOTH)
     shot("rank")
+    ask("rankButton", PHRASE)
     ask("segmentButton")
     save(slice_view(mrml, volume, "Red", 560, 260.0), folder / "slicer-slice.png")
     save(slice_view(mrml, volume, "Green", 560, 260.0), folder / "slicer-coronal.png")
     ask("measureButton")
     shot("measure")
     ask("verifyButton", REPORT)
-    _widen(ui.verdictTable)
+    ui.verdictTable.selectRow(2)
     shot("verify")
+    ui.promptGroup.setProperty("collapsed", False)
+    ui.promptGroup.settle()
+    ui.resultGroup.setProperty("collapsed", True)
+    ui.resultGroup.settle()
+    ui.targetBox.setCurrentIndex(1)
+    ui.positiveButton.click()
+    ui.boxButton.click()
+    ui.messageLabel.setText("")
+    shot("prompts")
     ask("segmentButton", "both lungs")
     segmentation: Any = ui.segmentationSelector.currentNode()
     display = segmentation.GetDisplayNode()
@@ -97,13 +113,6 @@ def _pictures(folder: Path, phantom: Phantom, server: str) -> None:
         display.SetSegmentOpacity3D(segmentation.GetSegmentation().GetNthSegmentID(number), 0.25)
     save(space_view(mrml, segmentation), folder / "slicer-3d.png")
     logic.cleanup()
-
-
-def _widen(table: QtWidgets.QTableWidget) -> None:
-    """The columns that answer, first."""
-    for column, width in ((0, 190), (1, 52), (2, 190)):
-        table.setColumnWidth(column, width)
-    table.resizeRowsToContents()
 
 
 if __name__ == "__main__":

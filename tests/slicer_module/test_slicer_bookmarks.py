@@ -110,8 +110,8 @@ def test_a_thumbnail_shows_left_right_and_up_as_a_slice_view_does(
     volume.GetDisplayNode().SetWindowLevel(700, 350)
     data = thumbnail(volume, gridOf(volume).positions((4, 9, 14)), 60)
     kind, width, height, _ = data.split(maxsplit=4)[:4]
-    picture = np.frombuffer(data[-int(width) * int(height) :], np.uint8).reshape(int(height), int(width))
-    assert kind == b"P5" and max(picture.shape) == 60
+    picture = np.frombuffer(data[-3 * int(width) * int(height) :], np.uint8).reshape(int(height), int(width), 3)[..., 0]
+    assert kind == b"P6" and max(picture.shape) == 60
     extent = np.abs(steps) @ (30, 20, 10)
     normal = order[2]
     across, down = {2: (0, 1), 1: (0, 2), 0: (1, 2)}[normal]

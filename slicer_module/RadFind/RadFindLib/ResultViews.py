@@ -45,7 +45,9 @@ def drawIcon(view: Any, node: Any, number: int, scene: Any) -> None:
     node.GetNthControlPointPosition(number, local)
     pixmap = qt.QPixmap()
     pixmap.loadFromData(thumbnail(volume, flipXY(local)))  # bytes: PythonQt's QByteArray may end at the first zero
-    view.item(number).setIcon(qt.QIcon(pixmap))
+    icon = qt.QIcon(pixmap)
+    icon.addPixmap(pixmap, qt.QIcon.Selected)  # else Qt tints the picture of the chosen line
+    view.item(number).setIcon(icon)
 
 
 def onDark(widget: Any) -> bool:

@@ -1,4 +1,4 @@
-"""Small pictures of slices, as PGM: Qt reads it from memory without any image library."""
+"""Small pictures of slices, as PPM: Qt reads it from memory without any image library."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from .Bookmarks import localIndex
 from .Volumes import gridOf, voxelsOf
 
 SIDE = 96
-_ARM = (-6, -5, -4, 4, 5, 6)
+_ARM = (*range(-10, -4), *range(5, 11))
 """Pixels of the cross, from what it marks."""
+_CROSS = (255, 210, 0)
 
 
 def thumbnail(volume: Any, lps: Sequence[float], side: int = SIDE) -> bytes:
@@ -29,16 +30,17 @@ def thumbnail(volume: Any, lps: Sequence[float], side: int = SIDE) -> bytes:
         small = small.mean(axis=2)
     low, high = _window(volume, small)
     grey = np.clip((small - low) * (255.0 / max(high - low, 1e-6)), 0, 255).astype(np.uint8)
+    picture = np.repeat(grey[..., None], 3, axis=2)
     row, column = int(np.abs(rows - j).argmin()), int(np.abs(columns - i).argmin())
     for offset in _ARM:
         if 0 <= row + offset < grey.shape[0]:
-            grey[row + offset, column] = 255
+            picture[row + offset, column] = _CROSS
         if 0 <= column + offset < grey.shape[1]:
-            grey[row, column + offset] = 255
+            picture[row, column + offset] = _CROSS
     if transposed:
-        grey = grey.T
-    height, width = grey.shape
-    return b"P5 %d %d 255\n" % (width, height) + np.ascontiguousarray(grey).tobytes()
+        picture = picture.swapaxes(0, 1)
+    height, width = picture.shape[:2]
+    return b"P6 %d %d 255\n" % (width, height) + np.ascontiguousarray(picture).tobytes()
 
 
 def _sampling(steps: np.ndarray, shape: Sequence[int], side: int) -> tuple[np.ndarray, np.ndarray, bool]:
