@@ -154,6 +154,8 @@ class Volume:
         slices: one entry per k, or empty when the source has no slices of its own (e.g. NIfTI).
         reversed_k: the source stores its slices in the opposite order. k here always ascends
             towards the patient's head / left / front; writers put the source's order back.
+        placed: the geometry says where the image lies in the patient. Not so for pictures, projections and loops: left,
+            right and position are unknown there, whatever the axes say.
         padding: value that marks "no data" outside the scan's field of view, or None.
         header: the DICOM attributes kept for naming and export, keyword to value (text).
         warnings: what was repaired or looks odd, a sentence each.
@@ -170,6 +172,7 @@ class Volume:
     frame_of_reference_uid: str | None = None
     name: str = ""
     reversed_k: bool = False
+    placed: bool = True
     padding: float | None = None
     header: Mapping[str, str] = dataclasses.field(default_factory=dict)
     warnings: tuple[str, ...] = ()

@@ -71,6 +71,19 @@ def test_images_without_patient_axes_have_no_letters() -> None:
     assert layout(grid("LPS"), "US").letters is None
 
 
+@pytest.mark.parametrize(("spacing", "scaled"), [((1, 1, 1), False), ((1, 0.2, 0.2), True)])
+def test_pictures_show_neither_sides_nor_a_scale_they_do_not_state(
+    spacing: tuple[float, float, float], scaled: bool
+) -> None:
+    """A photograph of an X-ray has axes, but nobody knows which way they run in the patient."""
+    array = np.zeros((1, 40, 60), np.int16)
+    geometry = Geometry.from_parts(array.shape, spacing=spacing)
+    for placed in (True, False):
+        shown = picture(Volume(array, geometry, "OT", placed=placed), 0, window=None)
+        assert (shown.letters is not None) == placed
+        assert (shown.scale_px > 0) == (placed or scaled)
+
+
 def test_outline_surrounds_the_mask_and_not_more() -> None:
     geometry = Geometry.from_parts((1, 40, 60), spacing=(1, 2.0, 1.0))
     mask = np.zeros((1, 40, 60), bool)

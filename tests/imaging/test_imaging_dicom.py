@@ -20,6 +20,7 @@ from scipy.spatial.transform import Rotation
 
 from radfind.errors import ImageError
 from radfind.imaging import list_series, load
+from radfind.imaging.cine import frame_rate
 from radfind.volume import Geometry, Volume
 
 
@@ -168,10 +169,13 @@ def _backwards(grid: Geometry) -> np.ndarray:
 def test_cine_frames_lie_along_k(tmp_path: Path) -> None:
     frames = np.random.default_rng(2).integers(0, 255, (5, 6, 8, 3), dtype=np.uint8)
     dataset = image(frames[0], modality="US", position=None, orientation=None, spacing=None, NumberOfFrames=5)
+    dataset.FrameTime = "40"
     dataset.PixelData = frames.tobytes()
     volume = load(save(dataset, tmp_path / "cine.dcm"))
     assert volume.is_color and np.array_equal(volume.array, frames)
     assert any("counts images" in warning for warning in volume.warnings)
+    assert not volume.placed
+    assert frame_rate(volume) == 25
     assert volume.slices[4].frame == 5
 
 

@@ -258,9 +258,11 @@ def _card(
         warm = heat_on((*item.evidence, *verdict.evidence), item.index)
         heat = warm.heat if warm else None
         view = picture(volume, item.index, window=window, mask=shown, heat=heat, crop=box, width=width)
-        position = volume.geometry.to_lps((item.index, 0, 0))
-        axis = {"L": 0, "R": 0, "P": 1, "A": 1, "S": 2, "I": 2}[volume.geometry.orientation[2]]
-        place = f"slice {item.index} · {'LPS'[axis]} {position[axis]:+.1f} mm"
+        place = f"slice {item.index}"
+        if volume.placed:
+            position = volume.geometry.to_lps((item.index, 0, 0))
+            axis = {"L": 0, "R": 0, "P": 1, "A": 1, "S": 2, "I": 2}[volume.geometry.orientation[2]]
+            place += f" · {'LPS'[axis]} {position[axis]:+.1f} mm"
         alt = f"{title}, slice {item.index}" + (", evidence outlined" if view.paths else "")
         if warm is not None:
             words = warm.span.text.strip() if warm.span else title

@@ -60,10 +60,10 @@ class Layout:
         return (rows - 1 - j if self.flip_rows else j), (columns - 1 - i if self.flip_columns else i)
 
 
-def layout(geometry: Geometry, modality: str = "CT") -> Layout:
-    """The layout for slices of constant k, also for flipped and oblique grids."""
+def layout(geometry: Geometry, modality: str = "CT", *, placed: bool = True) -> Layout:
+    """The layout for slices of constant k, also for flipped and oblique grids; `placed` as in `Volume`."""
     spacing_j, spacing_i = geometry.spacing[1:]
-    if modality in _NO_PATIENT_AXES:
+    if not placed or modality in _NO_PATIENT_AXES:
         return Layout(False, False, False, None, (spacing_j, spacing_i))
     across, down = _SCREEN[{"L": 0, "R": 0, "P": 1, "A": 1, "S": 2, "I": 2}[geometry.orientation[2]]]
     direction = geometry.direction
@@ -105,7 +105,7 @@ class Picture:
         width, height: of the image in pixels; `paths` use the same units.
         paths: SVG path data of the outline of the evidence mask, empty when there is none on this slice.
         letters: as in `Layout`.
-        scale_mm, scale_px: length of the scale bar.
+        scale_mm, scale_px: length of the scale bar; 0 where the size of a pixel is not known.
         heat: a see-through image to lay over it as a data URI (PNG), empty when there is none.
     """
 
@@ -133,7 +133,7 @@ def picture(
 
     `window` names the display preset (CT only; other modalities are shown by their own spread of values).
     """
-    view = layout(volume.geometry, volume.modality)
+    view = layout(volume.geometry, volume.modality, placed=volume.placed)
     plane = volume.array[k]
     grey = np.asarray(plane) if volume.is_color else window_for(volume, window).apply(plane)
     shown = view.apply(grey)
@@ -153,6 +153,8 @@ def picture(
     if heat is not None and heat.any():
         laid = view.apply(resize(heat, plane.shape[:2], order=1))[crop.top : crop.bottom, crop.left : crop.right]
         glow = _glow(laid / heat.max(), width, height)
+    if not volume.placed and view.pixel_mm == (1.0, 1.0):  # what stands for "not stated"
+        scale, extent = 0, 1.0
     return Picture(_jpeg(image), width, height, paths, view.letters, scale, scale / extent * width, glow)
 
 
@@ -184,7 +186,7 @@ def _outline(mask: npt.NDArray[np.bool_], per_column: float, per_row: float) -> 
 
 def body_box(volume: Volume, *, margin_mm: float = 8.0) -> Box:
     """The part of the display that holds the patient (CT: without most of the air and the table around them)."""
-    view = layout(volume.geometry, volume.modality)
+    view = layout(volume.geometry, volume.modality, placed=volume.placed)
     rows, columns = view.apply(volume.array[0]).shape[:2]
     if volume.is_color or volume.modality != "CT":
         return Box(0, rows, 0, columns)
@@ -207,7 +209,7 @@ def body_box(volume: Volume, *, margin_mm: float = 8.0) -> Box:
 
 def close_up(volume: Volume, mask: npt.NDArray[np.bool_], k: int, *, margin_mm: float = 18.0) -> Box | None:
     """A square around the mask on slice k with room on every side, or None when it would be most of the slice."""
-    view = layout(volume.geometry, volume.modality)
+    view = layout(volume.geometry, volume.modality, placed=volume.placed)
     outline = view.apply(mask[k])
     if not outline.any():
         return None

@@ -43,6 +43,7 @@ def read_series(series: Series, progress: Progress) -> Volume:
         frame_of_reference_uid=first.text("FrameOfReferenceUID") or None,
         name=series.info.description or first.source.shown.parent.name,
         reversed_k=stacked.reversed_k,
+        placed=stacked.placed,
         padding=padding,
         header=kept_header(first.dataset),
         warnings=(*series.warnings, *warnings, *stacked.warnings, *told),

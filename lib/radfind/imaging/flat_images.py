@@ -29,7 +29,7 @@ def flat_stack(frames: Sequence[Frame], title: str) -> Stack:
         )
     rows, columns = ordered[0].instance.size
     geometry = Geometry.from_parts((len(ordered), rows, columns), spacing=(1.0, *spacing))
-    return Stack(tuple(ordered), geometry, False, tuple(warnings))
+    return Stack(tuple(ordered), geometry, False, tuple(warnings), placed=False)
 
 
 def _pixel_size(frame: Frame) -> tuple[tuple[float, float], str]:

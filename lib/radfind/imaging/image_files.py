@@ -27,6 +27,10 @@ _PICTURE_READERS = {
     ".png": "PNGImageIO", ".jpg": "JPEGImageIO", ".jpeg": "JPEGImageIO", ".bmp": "BMPImageIO", ".tif": "TIFFImageIO",
     ".tiff": "TIFFImageIO",
 }  # fmt: skip
+_OF_PICTURES = (
+    "A picture states no place in the patient and no pixel size: left and right are unknown, and one pixel counts as "
+    "1 mm, so sizes in mm are meaningless."
+)
 VOLUME_SUFFIXES = tuple(_VOLUME_READERS)
 PICTURE_SUFFIXES = tuple(_PICTURE_READERS)
 
@@ -64,6 +68,9 @@ def read_image_file(source: SourceFile, modality: str | None) -> Volume:
     # The NIfTI library reads NaN as 0, so a file of NaN arrives as a constant one.
     if array.ndim == 3 and array.dtype.kind == "f" and array.size > 1 and _is_blank(array):
         raise ImageError(f"'{source.shown}' holds no image: every voxel is NaN or the same. Export it again.")
+    is_picture = kind_of_file in _PICTURE_READERS
+    if is_picture:  # what it may say of its size is for printing it
+        geometry = Geometry.from_parts(geometry.shape)
     backwards = geometry.orientation[2] not in "SLA"
     if backwards:
         array, geometry = array[::-1], flipped_k(geometry)
@@ -74,7 +81,8 @@ def read_image_file(source: SourceFile, modality: str | None) -> Volume:
         modality=kind,
         name=source.shown.name,
         reversed_k=backwards,
-        warnings=told,
+        placed=not is_picture,
+        warnings=(_OF_PICTURES, *told) if is_picture else told,
     )
 
 

@@ -136,5 +136,6 @@ def _stack_pictures(files: list[SourceFile], modality: str | None) -> Volume:
         modality=modality or "OT",
         slices=tuple(SliceSource(path=file.shown) for file in files),
         name=files[0].shown.parent.name,
-        warnings=("Pictures have no place in the patient: the slice axis counts them in the order given.",),
+        placed=False,
+        warnings=(*volumes[0].warnings, "The slice axis counts the pictures in the order given."),
     )

@@ -33,12 +33,14 @@ class Stack:
         geometry: k ascends towards the patient's head / left / front.
         reversed_k: k runs against row x column, which is the order ITK, Slicer and GDCM would stack them in.
         warnings: what was repaired.
+        placed: as in `Volume`.
     """
 
     frames: tuple[Frame, ...]
     geometry: Geometry
     reversed_k: bool
     warnings: tuple[str, ...]
+    placed: bool = True
 
 
 def stack(
