@@ -44,7 +44,9 @@ def test_help_imports_nothing_heavy() -> None:
     assert "LOADED []" in out
 
 
-@pytest.mark.parametrize("command", ["segment", "rank", "verify", "report", "info", "engines", "serve", "demo"])
+@pytest.mark.parametrize(
+    "command", ["segment", "rank", "verify", "report", "evaluate", "info", "engines", "serve", "demo"]
+)
 def test_every_command_shows_an_example(radfind, command: str) -> None:
     code, out, _ = radfind(command, "--help")
     assert code == 0
@@ -131,6 +133,20 @@ def test_malformed_prompts_are_named(radfind, tmp_path: Path, option: tuple[str,
     code, _, err = radfind("segment", str(image), *option, "--output", str(tmp_path / "o.nrrd"))
     assert code == 2
     assert option[1] in err
+
+
+def test_outlines_come_with_the_json_document_only(radfind, tmp_path: Path) -> None:
+    image = tmp_path / "a.nrrd"
+    array = np.zeros((4, 24, 24), np.int16)
+    array[:, 8:16, 8:16] = 300
+    sitk.WriteImage(sitk.GetImageFromArray(array), str(image))
+    command = ("segment", str(image), "--box", "1,6,6,2,17,17", "--output", str(tmp_path / "o.nrrd"), "--polygons")
+    code, _, err = radfind(*command)
+    assert code == 2 and "give --json" in err
+    code, out, _ = radfind(*command, "--json")
+    assert code == 0
+    (segment,) = json.loads(out)["segments"]
+    assert {outline["k"] for outline in segment["polygons"]} <= {0, 1, 2, 3} and segment["polygons"][0]["points"]
 
 
 def test_report_as_json(radfind, tmp_path: Path) -> None:

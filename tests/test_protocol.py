@@ -198,5 +198,18 @@ def test_segments_are_numbered_and_measured() -> None:
     assert "SCT^39607008^Lung structure" in entry["terminology"]
 
 
+def test_outlines_travel_when_asked_for() -> None:
+    mask = np.zeros(SHAPE, bool)
+    mask[1, 1:3, 1:4] = True
+    segmentation = Segmentation(GEOMETRY, (Segment("lung", mask),))
+    assert "polygons" not in segmentation_to_wire(segmentation)["segments"][0]
+    (entry,) = json.loads(json.dumps(segmentation_to_wire(segmentation, polygons=True)))["segments"]
+    (outline,) = entry["polygons"]
+    points = np.array(outline["points"])
+    assert outline["k"] == 1
+    # Half-way between the marked voxels and those around them.
+    assert points.min(axis=0).tolist() == [0.5, 0.5] and points.max(axis=0).tolist() == [2.5, 3.5]
+
+
 def test_uncoded_concepts_fall_back_to_slicers_tissue() -> None:
     assert terminology(None).count("SCT^85756007^Tissue") == 2

@@ -29,6 +29,7 @@ from radfind.prompts import (
     ScribblePrompt,
     TextPrompt,
 )
+from radfind.refine import outlines
 from radfind.results import Evidence, RankedSlice, Ranking, Segmentation, Verdict
 from radfind.volume import Geometry, Volume
 
@@ -392,13 +393,23 @@ def verdicts_to_wire(verdicts: tuple[Verdict, ...], *, masks: bool = False) -> d
     return {"version": VERSION, "verdicts": [verdict_to_wire(v, masks=masks) for v in verdicts]}
 
 
-def segmentation_to_wire(segmentation: Segmentation, *, masks: bool = False) -> dict[str, Any]:
-    """Label k of the labelmap is the k-th entry of ``segments`` (1-based); the voxels themselves come with `masks`."""
+def segmentation_to_wire(segmentation: Segmentation, *, masks: bool = False, polygons: bool = False) -> dict[str, Any]:
+    """Label k of the labelmap is the k-th entry of ``segments`` (1-based).
+
+    The voxels themselves come with `masks`, their outlines with `polygons`: closed lines of (j, i) points on slice k,
+    one for each part of it, holes joined by a bridge.
+    """
     voxel_ml = segmentation.geometry.voxel_volume / 1000.0
     segments = []
     for label, segment in enumerate(segmentation.segments, start=1):
         voxels = int(np.count_nonzero(segment.mask))
-        packed = {"mask": WireMask.pack(segment.mask).model_dump()} if masks else {}
+        packed: dict[str, Any] = {"mask": WireMask.pack(segment.mask).model_dump()} if masks else {}
+        if polygons:
+            packed["polygons"] = [
+                {"k": k, "points": np.round(ring, 2).tolist()}
+                for k, rings in outlines.polygons(segment.mask).items()
+                for ring in rings
+            ]
         segments.append(
             {
                 **packed,

@@ -66,7 +66,8 @@ class SegmentTask(RadFindTask):
         segmentation = self._answered(volume, prompts, request)
         file = result_file(extension)
         write_labelmap(segmentation, file, volume, compress=option(request, "result_compress", True))
-        wire = segmentation_to_wire(segmentation, masks=option(request, "masks", False))
+        sent = {name: option(request, name, False) for name in ("masks", "polygons")}
+        wire = segmentation_to_wire(segmentation, **sent)
         names = {entry["name"]: entry["label"] for entry in wire["segments"]}
         return str(file), {**wire, "label_names": names, "volume": volume_to_wire(volume)}
 

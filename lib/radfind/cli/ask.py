@@ -109,6 +109,7 @@ def segment(
     engine: Engine = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUTPUT when it exists.")] = False,
     json: Json = False,
+    polygons: Annotated[bool, typer.Option("--polygons", help="With --json: the outlines on every slice too.")] = False,
 ) -> None:
     """Outline what the text, clicks or boxes ask for. Writes nothing when nothing is found."""
     import radfind
@@ -117,6 +118,8 @@ def segment(
     from radfind.prompts import EverythingPrompt, TextPrompt
     from radfind.protocol import segmentation_to_wire, volume_to_wire
 
+    if polygons and not json:
+        raise InputError("--polygons adds to the JSON document: give --json with it.")
     if output.exists() and not overwrite:
         raise InputError(f"{output} exists already. Choose another --output, or add --overwrite to replace it.")
     if not output.parent.is_dir():
@@ -136,7 +139,8 @@ def segment(
             write_labelmap(segmentation, output, volume)
             written = str(output)
     if json:
-        wire = {**segmentation_to_wire(segmentation), "output": written, "volume": volume_to_wire(volume)}
+        outlined = segmentation_to_wire(segmentation, polygons=polygons)
+        wire = {**outlined, "output": written, "volume": volume_to_wire(volume)}
         print_json(wire)
         return
     for entry in segmentation_to_wire(segmentation)["segments"]:
