@@ -97,6 +97,12 @@ def _pictures(folder: Path, phantom: Phantom, server: str) -> None:
     ask("verifyButton", REPORT)
     ui.verdictTable.selectRow(2)
     shot("verify")
+    ask("segmentButton", "both lungs")
+    segmentation: Any = ui.segmentationSelector.currentNode()
+    display = segmentation.GetDisplayNode()
+    for number in range(1, segmentation.GetSegmentation().GetNumberOfSegments()):
+        display.SetSegmentOpacity3D(segmentation.GetSegmentation().GetNthSegmentID(number), 0.25)
+    save(space_view(mrml, segmentation), folder / "slicer-3d.png")
     ui.promptGroup.setProperty("collapsed", False)
     ui.promptGroup.settle()
     ui.resultGroup.setProperty("collapsed", True)
@@ -106,12 +112,6 @@ def _pictures(folder: Path, phantom: Phantom, server: str) -> None:
     ui.boxButton.click()
     ui.messageLabel.setText("")
     shot("prompts")
-    ask("segmentButton", "both lungs")
-    segmentation: Any = ui.segmentationSelector.currentNode()
-    display = segmentation.GetDisplayNode()
-    for number in range(1, segmentation.GetSegmentation().GetNumberOfSegments()):
-        display.SetSegmentOpacity3D(segmentation.GetSegmentation().GetNthSegmentID(number), 0.25)
-    save(space_view(mrml, segmentation), folder / "slicer-3d.png")
     logic.cleanup()
 
 

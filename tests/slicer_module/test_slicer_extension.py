@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import sys
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
@@ -47,7 +48,17 @@ def test_the_worker_thread_knows_neither_mrml_nor_qt() -> None:
 def test_the_extension_is_complete() -> None:
     for name in ("CMakeLists.txt", "LICENSE", "README.md", "RadFind.png", "RadFind/CMakeLists.txt"):
         assert (EXTENSION / name).stat().st_size > 0
-    assert json.loads((EXTENSION / "RadFind.json").read_text())["tier"] == 1
+    entry = json.loads((EXTENSION / "RadFind.json").read_text())
+    assert entry["tier"] == 1 and entry["category"] == "Informatics" and not entry["build_dependencies"]
+    pictures = {file.name for file in (EXTENSION / "Screenshots").glob("*.png")}
+    shown = re.findall(
+        r"Screenshots/(slicer-\w+\.png)", (EXTENSION.parent / "docs" / "clinician.md").read_text("utf-8")
+    )
+    assert pictures == set(shown)
+    assert (EXTENSION / "RadFind.png").read_bytes()[16:24] == (128).to_bytes(4, "big") * 2  # the index wants 128 x 128
+    listed = (EXTENSION / "RadFind" / "CMakeLists.txt").read_text().replace("${MODULE_NAME}", "RadFind")
+    for file in (EXTENSION / "RadFind" / "Resources").rglob("*.*"):
+        assert file.relative_to(EXTENSION / "RadFind").as_posix() in listed
     assert "add_subdirectory(Python)" in (EXTENSION / "RadFind" / "Testing" / "CMakeLists.txt").read_text()
 
 

@@ -94,6 +94,12 @@ def test_neighbours_keep_every_voxel_and_undo_takes_one_answer_back(bench: Bench
     np.testing.assert_array_equal(in_scene(segmentation, "drawn b", volume), second)
     bench.logic.accept()
     assert not bench.logic.undo()
+    # what the user has removed himself is no step of undo
+    bench.wait(bench.logic.segment(volume, "nodule", segmentation=segmentation))
+    inner = segmentation.GetSegmentation()
+    while inner.GetNumberOfSegments() > 4:
+        inner.RemoveSegment(inner.GetNthSegmentID(4))
+    assert not bench.logic.history.canUndo
 
 
 @pytest.mark.parametrize("editor", [True, False], ids=["editor logic", "without it"])
@@ -270,6 +276,12 @@ def test_consent_is_asked_once_per_server_with_the_size_before_anything_leaves(b
     for _ in range(2):
         bench.wait(bench.logic.rank(volume, "x"))
     assert len(bench.asked) == 2 and "kB" in bench.asked[1] and bench.server.url in bench.asked[1]
+    assert "NOT encrypted" not in bench.asked[1]  # it does not leave this computer
+    bench.agree = False
+    for address, clear in (("http://pacs.example", True), ("pacs.example", False), ("https://pacs.example", False)):
+        bench.settings.server = address
+        assert bench.logic.rank(volume, "x") is None
+        assert ("NOT encrypted" in bench.asked[-1]) == clear
 
 
 def test_scene_close_cancels_and_leaves_nothing(bench: Bench) -> None:

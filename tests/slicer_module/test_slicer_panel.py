@@ -70,6 +70,21 @@ def test_rank_fills_the_list_with_pictures_and_jumps(shown: Panel) -> None:
     assert shown.depth() == pytest.approx(3 * 2.0)
 
 
+def test_the_views_show_the_bookmarks_of_the_chosen_question_only(shown: Panel) -> None:
+    shown.ranked("first")
+    first = shown.ui.bookmarkSelector.currentNode()
+    shown.ranked("second")
+    shown.idle()
+    second = shown.ui.bookmarkSelector.currentNode()
+    points = shown.mrml.scene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", "drawn by hand")
+    assert second is not first
+    assert second.GetDisplayNode().GetVisibility() and not first.GetDisplayNode().GetVisibility()
+    shown.ui.bookmarkSelector.setCurrentNode(first)
+    assert first.GetDisplayNode().GetVisibility() and not second.GetDisplayNode().GetVisibility()
+    assert points.GetDisplayNode().GetVisibility()
+    assert shown.ui.bookmarkSelector.findText("drawn by hand") < 0  # only questions are listed
+
+
 def test_keys_ask_and_walk_but_letters_stay_letters_in_the_text(shown: Panel) -> None:
     shown.ranked()
     shown.key(shown.ui.bookmarkList, QtCore.Qt.Key_N)

@@ -28,6 +28,11 @@ class Address:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{self.scheme}://{host}:{self.port}{self.prefix}"
 
+    @property
+    def exposed(self) -> bool:
+        """Whether what is sent can be read on the way: in the clear, to another computer."""
+        return self.scheme == "http" and not _isLoopback(self.host)
+
 
 def parseAddress(text: str) -> Address:
     """The address meant by ``localhost:8000``, ``https://radfind.hospital.example/ai`` and the like.

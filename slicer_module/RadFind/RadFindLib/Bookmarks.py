@@ -102,6 +102,14 @@ def _description(bookmark: Bookmark) -> dict[str, Any]:
     }
 
 
+def showOnly(scene: Any, node: Any) -> None:
+    """Show one question's points in the views and hide those of the others, which would lie over one another."""
+    for number in range(scene.GetNumberOfNodesByClass("vtkMRMLMarkupsFiducialNode")):
+        one = scene.GetNthNodeByClass(number, "vtkMRMLMarkupsFiducialNode")
+        if one.GetAttribute(QUERY) is not None and one.GetDisplayNode() is not None:
+            one.GetDisplayNode().SetVisibility(one is node)
+
+
 def readBookmarks(node: Any) -> list[dict[str, Any]]:
     """What each point of a bookmark list carries, in order; also after a scene was saved and loaded."""
     rows = []

@@ -199,6 +199,7 @@ class Logic:
                 return
             node = Bookmarks.makeBookmarks(self.scene, volume, text, answer.engine, answer.bookmarks)
             self.parameter.setReference("Bookmarks", node)
+            self.showBookmarks()
             self.ranked.emit(node)
 
         params = {"text": text, "engine": engine, "top_k": top, "masks": True}
@@ -318,6 +319,10 @@ class Logic:
         self.historyChanged.emit()
 
     # --- bookmarks and verdicts
+
+    def showBookmarks(self) -> None:
+        """Show the chosen question's bookmarks in the views, and no other's."""
+        Bookmarks.showOnly(self.scene, self.parameter.reference("Bookmarks"))
 
     def jump(self, node: Any, number: int) -> None:
         Bookmarks.jump(self.scene, self._markups(), node, number)

@@ -40,7 +40,7 @@ class ResultPanel:
         self._showing = False
         self._iconsDue: list[int] = []
         self._lists = NodeChoices(
-            ui, logic.scene, logic.parameter, {"bookmarkSelector": "Bookmarks"}, lambda _: self.showBookmarks()
+            ui, logic.scene, logic.parameter, {"bookmarkSelector": "Bookmarks"}, lambda _: self._onList()
         )
         ui.bookmarkSelector.addAttribute("vtkMRMLMarkupsFiducialNode", QUERY)
         ui.formatBox.addItems(list(FORMATS))
@@ -130,6 +130,10 @@ class ResultPanel:
         self._tellResult(walk if count > 1 else "One slice shows it.")
         self._ui.bookmarkList.setCurrentRow(0)
         self._ui.bookmarkList.setFocus()
+
+    def _onList(self) -> None:
+        self._logic.showBookmarks()
+        self.showBookmarks()
 
     def showBookmarks(self) -> None:
         self._showing = True

@@ -206,7 +206,11 @@ class History:
         return False
 
     def _alive(self, answer: Answer) -> bool:
-        return answer.segmentation.GetScene() is self._scene and self._scene is not None
+        """Whether there is still something to take back: the user may have removed it."""
+        if self._scene is None or answer.segmentation.GetScene() is not self._scene:
+            return False
+        inner = answer.segmentation.GetSegmentation()
+        return bool(answer.replaced) or any(inner.GetSegment(segment) is not None for segment in answer.added)
 
 
 def tagText(text: str) -> str:
