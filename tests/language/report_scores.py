@@ -39,7 +39,8 @@ SETS = {
     "held_out": ("reports.json", "held_out"),
     "blind": ("reports_blind.json", None),
     "blind2": ("reports_blind2.json", None),
-    "kept_aside": ("reports_blind3.json", None),
+    "blind3": ("reports_blind3.json", None),
+    "kept_aside": ("reports_blind4.json", None),
 }
 
 

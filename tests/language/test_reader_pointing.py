@@ -70,6 +70,15 @@ def told(text: str) -> list[tuple[str, str, str | None]]:
             "Emphysema with a 5 mm nodule in the right upper lobe.",
             [("emphysema", "present", None), ("pulmonary_nodule", "present", "right")],
         ),
+        (
+            "Bilateral bronchiectasis and increased peribronchial thickness.",
+            [("bronchiectasis", "present", "both"), ("bronchial_wall_thickening", "present", "both")],
+        ),
+        (
+            "Metastatic nodules in the left lung.",
+            [("pulmonary_metastasis", "present", "left"), ("pulmonary_nodule", "present", "left")],
+        ),
+        ("Plaques in the left anterior descending coronary artery.", [("coronary_calcification", "present", None)]),
         # an examination's purpose claims nothing
         ("Clinical evaluation is recommended for pneumonia.", []),
         # an earlier examination, told of at the end

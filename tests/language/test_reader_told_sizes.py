@@ -96,3 +96,62 @@ def test_nodes_not_pathological_in_size_are_no_lymphadenopathy() -> None:
 def test_what_an_earlier_examination_did_not_show_is_new() -> None:
     text = "FINDINGS: A 6 mm nodule in the right upper lobe was not detected in the previous examination."
     assert sizes(text) == [("pulmonary_nodule", "present", (6.0,))]
+
+
+def placed(text: str) -> list[tuple[str, str | None, tuple[float, ...]]]:
+    """(concept, side, dimensions) of every finding."""
+    return [(f.concept.id, f.place.side, f.sizes_mm) for f in read(text).findings]
+
+
+def test_a_sentence_about_the_other_side_is_another_lesion() -> None:
+    text = "FINDINGS: Pleural effusion reaching 8 cm is seen on the right. On the left, it measures 26 mm."
+    assert placed(text) == [("pleural_effusion", "right", (80.0,)), ("pleural_effusion", "left", (26.0,))]
+
+
+def test_a_sentence_about_the_same_side_is_the_same_lesion() -> None:
+    text = "FINDINGS: Pleural effusion is seen on the right. On the right, it measures 26 mm."
+    assert placed(text) == [("pleural_effusion", "right", (26.0,))]
+
+
+def test_both_lesions_of_a_general_word_are_at_its_organ() -> None:
+    text = (
+        "Free fluid is observed between the pleural leaves on the right, 24 mm thick, and on the left, measuring 5 mm."
+    )
+    assert placed(text) == [("pleural_effusion", "right", (24.0,)), ("pleural_effusion", "left", (5.0,))]
+
+
+def test_a_long_list_keeps_every_size() -> None:
+    """Lists of which places and sizes are not told in pairs: as many lesions as sizes, each at the place before it."""
+    text = (
+        "Two of 3 mm in the right middle lobe, in the left upper lobe nodules with a diameter of 4 mm in the anterior "
+        "segment, 7x5 mm in the lingula, 6 and 2 mm in the lower lobe."
+    )
+    assert placed(text) == [
+        ("pulmonary_nodule", side, size)
+        for side, size in (
+            ("right", (3.0,)),
+            ("left", (4.0,)),
+            ("left", (7.0, 5.0)),
+            ("left", (6.0,)),
+            ("left", (2.0,)),
+        )
+    ]
+
+
+def test_an_aside_does_not_take_place_and_size() -> None:
+    text = "Nodules, thought to be metastatic, were observed in both lungs, the largest 8 mm in diameter."
+    assert placed(text)[0] == ("pulmonary_nodule", "both", (8.0,))
+
+
+def test_findings_taken_for_stones_have_their_size() -> None:
+    findings = read("Hyperdense findings in the gallbladder, up to 14 mm, were evaluated in favor of stones.").findings
+    assert [(f.presence, f.size_range_mm) for f in findings if f.concept.id == "gallstone"] == [
+        ("present", (0.0, 14.0))
+    ]
+
+
+def test_the_organ_of_the_sentence_before() -> None:
+    text = "FINDINGS: The thyroid extends into the chest on the right. At this level, there is a nodule of 55x45 mm."
+    assert placed(text) == [("thyroid_nodule", "right", (55.0, 45.0))]
+    text = "FINDINGS: The esophagus is of normal calibre. No wall thickening is seen."
+    assert [(f.concept.id, f.presence) for f in read(text).findings] == [("esophageal_wall_thickening", "absent")]

@@ -6,7 +6,7 @@ import itertools
 import re
 from collections.abc import Sequence
 
-from radfind.language.claims import Claim, sided
+from radfind.language.claims import Claim, order, sided
 from radfind.language.place_words import PlaceWord
 from radfind.language.sizes import Size
 
@@ -38,6 +38,27 @@ def _paired(claim: Claim, folded: str) -> list[tuple[list[PlaceWord], list[Size]
     return [([*group, *_organs(claim.words)], [size]) for group, size in zip(groups, exact, strict=True)]
 
 
+_LONG_LIST = 3  # sizes of a plural finding that are a list, even where its places cannot be paired with them
+
+
+def _one_by_one(claim: Claim, sizes: Sequence[Size], folded: str) -> list[tuple[list[PlaceWord], list[Size]]]:
+    """Each size with the place words before it, the first without any with those behind it up to the next comma;
+    any other size without a place is where the one before it was."""
+    words = sorted({*claim.before, *claim.words}, key=order)
+    parts: list[tuple[list[PlaceWord], list[Size]]] = []
+    begin = 0
+    for size in sizes:
+        group, begin = [word for word in words if begin <= word.start < size.start], size.stop
+        if not group and not parts:
+            begin = max(size.stop, folded.find(",", size.stop))
+            group = [word for word in words if size.stop <= word.start < begin]
+        last = parts[-1][0] if parts else []
+        if not sided(group):
+            group = [*(word for word in last if word.kind == "side" or not group), *group]
+        parts.append((group, [size]))
+    return parts
+
+
 def _organs(words: Sequence[PlaceWord]) -> list[PlaceWord]:
     """The organs named, as far as they tell no side."""
     return [word for word in words if word.concept is not None and not word.concept.id.startswith(("left_", "right_"))]
@@ -64,9 +85,17 @@ def _groups(words: Sequence[PlaceWord], folded: str) -> list[list[PlaceWord]]:
 def lesions(claim: Claim, folded: str) -> list[tuple[list[PlaceWord], list[Size]]]:
     """The lesions that one mention stands for, as (place words, sizes): "nodules, 8 mm in A and 7 mm in B" are two.
 
-    A mention is split only where each exact size has a place of its own, or where as many sizes are given as lesions
-    are counted ("two nodules of 5 and 8 mm").
+    A mention is split where each exact size has a place of its own, where as many sizes are given as lesions are
+    counted ("two nodules of 5 and 8 mm"), and where a plural has a long list of sizes.
     """
+    parts = _split(claim, folded)
+    exact = sorted((size for size in claim.sizes if size.mm), key=lambda size: size.start)
+    if len(parts) == 1 and claim.multiple and claim.presence != "absent" and len(exact) >= _LONG_LIST:
+        return _one_by_one(claim, exact, folded)
+    return parts
+
+
+def _split(claim: Claim, folded: str) -> list[tuple[list[PlaceWord], list[Size]]]:
     whole = [(claim.words, claim.sizes)]
     if paired := _paired(claim, folded):
         return paired
@@ -112,9 +141,7 @@ def lesions(claim: Claim, folded: str) -> list[tuple[list[PlaceWord], list[Size]
             groups[index] = groups[index] or groups[index + 1]  # "10 mm and 6.7 mm in the left upper lobe"
         if all(groups):
             organ = _organs(groups[0])[:1]  # "3 cm in the liver, segment 8, and 2 cm in segment 4"
-            groups[1:] = [
-                g if any(w.kind in ("anatomy", "lobe") or sided([w]) for w in g) else [*organ, *g] for g in groups[1:]
-            ]
+            groups[1:] = [g if any(w.kind in ("anatomy", "lobe") for w in g) else [*organ, *g] for g in groups[1:]]
             for before, group in itertools.pairwise(groups):
                 if not sided(group) and not _organs(group):  # "in the left lingula and 4 mm in the lower lobe"
                     group[:0] = [word for word in before if word.kind == "side"]

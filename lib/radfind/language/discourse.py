@@ -33,7 +33,7 @@ def is_definite(folded: str, start: int) -> bool:
 _ITEM = re.compile(
     r"\s*(?:(?:and |the )?(?:another|other|others|a second|second|a third|third|one|also)\b"
     r"|r[uml]l\b|l[ul]l\b|(?:right|left)\b"
-    r"|in the |at the |[0-9]|[左右]|另|其余)"
+    r"|on the (?:left|right)\b|in the |at the |[0-9]|[左右]|另|其余)"
 )
 _MOST_WORDS = 14
 

@@ -88,7 +88,10 @@ _ZH_AFTER = re.compile(r"(?:、|及|和|与|或|/|-)([\u4e00-\u9fff]{2,4})")
 
 
 # Two findings in one word: the concept named by the rest of the word is in the lexicon.
-_COMPOUND = (("atelectasis", re.compile(r"fibro(?:tic)?[- ]?atelecta")),)
+_COMPOUND = (
+    ("atelectasis", re.compile(r"fibro(?:tic)?[- ]?atelecta")),
+    ("nodule", re.compile(r"metastatic (?:[a-z]+ )?nod")),
+)
 # An adjective or a comparison that the lexicon knows as a finding by itself: "nodular consolidation", "fluid density".
 _ADJECTIVE = re.compile(r"nodular[-\s/]{1,3}(?:patchy?[-\s/]{1,3}|style\s)?\Z")
 _LESION = re.compile(r"lesion|mass|formation|space")

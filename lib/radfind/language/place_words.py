@@ -63,6 +63,7 @@ _TOWARDS = re.compile(
 )
 # "extending towards the mediastinum" does not put a thyroid nodule there
 _EXTENDING = re.compile(r"\bexten(?:d|ds|ding|sion)\s(?:\w+\s){0,2}(?:to|towards?|into|up to)\s(?:the\s)?\Z")
+_CORONARY = re.compile(r"\s(?:[a-z]+\s){0,2}coronary")  # the left coronary artery has branches on either side
 _OTHER_WORD = r"(?:\s|,|/|&|-|and\b|or\b|the\b|right\b|left\b|both\b|upper\b|middle\b|lower\b|lungs?\b)"
 _LOBE = re.compile(
     rf"(?<![a-z])(?P<position>upper|middle|lower|superior|inferior)(?=(?:{_OTHER_WORD}){{1,14}}(?:lobes?"
@@ -172,9 +173,7 @@ def find_place_words(folded: str, start: int, stop: int, anatomy: Iterable[Match
     for match in _SIDE.finditer(folded, start, stop):
         if any(m.span.start <= match.start() < m.span.stop for m in own_side):
             continue  # the right atrium is not on the right
-        if any(
-            folded[match.end() : m.span.start] == " " and lexicon.is_a(m.concept, "coronary_artery") for m in own_side
-        ):
+        if any(_CORONARY.match(folded, match.end(), m.span.stop) for m in own_side):
             continue
         before = folded[max(start, match.start() - 40) : match.start()]
         after = folded[match.end() : match.end() + 16]

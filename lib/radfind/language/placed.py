@@ -214,6 +214,8 @@ def _attach_in_clause(
             carried = not _VERB_OR_LINK.search(gap) and claims[index - 1].describes
             if _WITH.search(gap) or carried or (not _VERB_OR_LINK.search(gap) and own[index - 1]):
                 mine = list(claims[index - 1].words)
+        if index and not sided(mine) and _listed_under_both(folded, claims[index - 1], own[index - 1], claim, mine):
+            mine = [*(word for word in own[index - 1] if word.kind == "side"), *mine]
         if index and not sided(mine) and INTERPRETED.search(folded, claims[index - 1].stop, claim.start):
             mine = [*mine, *(word for word in claims[index - 1].words if word not in mine)]
         if index and not sided(mine) and _ACCOMPANIES.search(folded[claims[index - 1].stop : claim.start]):
@@ -237,6 +239,16 @@ def _attach_in_clause(
             earlier.words = sorted({*earlier.words, *claim.words}, key=order)  # "sequelae with nodularity in the apex"
         elif claim.describes and not claim.words and claim.presence == earlier.presence:
             claim.words = list(earlier.words)  # "nodules in both lungs, many of them calcified"
+
+
+def _listed_under_both(
+    folded: str, earlier: Claim, fronted: Sequence[PlaceWord], claim: Claim, words: Sequence[PlaceWord]
+) -> bool:
+    """ "Bilateral bronchiectasis and peribronchial thickening": two changes of one organ on both sides."""
+    both = any(word.kind == "side" and word.value == "both" and word.start < earlier.start for word in fronted)
+    listed = re.fullmatch(r"(?:\s?,)?\s(?:and\s)?(?:[a-z]+\s){0,2}", folded[earlier.stop : claim.start])
+    organs = {*claim.concept.sites, *(word.concept.id for word in words if word.concept is not None)}
+    return both and bool(listed) and not organs.isdisjoint(earlier.concept.sites)
 
 
 def _in_both_lungs(folded: str, claim: Claim) -> bool:

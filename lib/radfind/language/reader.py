@@ -33,6 +33,7 @@ from radfind.language.told import Told
 from radfind.language.widths import Width, by_widening, too_wide, widths, with_widths
 from radfind.language.wording import (
     ASKS,
+    AT_THAT_LEVEL,
     GOES_ON,
     QUERY_WORDS,
     QUERY_ZH,
@@ -62,6 +63,8 @@ def read(text: str, lexicon: Lexicon | None = None) -> Reading:
     return _Reader(text, lexicon or default_lexicon()).read()
 
 
+# Changes that mean nothing without the organ they are of.
+_OF_ONE_ORGAN = frozenset(("wall_thickening", "dilatation", "stenosis", "stone", "polyp"))
 _NODE = re.compile("node|淋巴结")
 _VERB = re.compile(r"\b(?:is|are|was|were)\b")  # "there are lymph nodes in both axillae" of a report asks for nothing
 
@@ -77,6 +80,7 @@ class _Reader:
         self.reference_starts = [r.span.start for r in self.references if r.span is not None]
         self.widths: list[Width] = []
         self.nodes: tuple[list[Match], list[PlaceWord], Piece] | None = None  # lymph nodes only named, last sentence
+        self.organs: list[PlaceWord] = []  # where the sentence before is about, if it names no finding
         self.unread: list[Span] = []
         about_chest = any(
             lexicon.is_a(match.concept, part)
@@ -87,7 +91,7 @@ class _Reader:
 
     def read(self) -> Reading:
         for section in split_sections(self.folded):
-            self.told.last = ()
+            self.told.last, self.organs = (), []
             parts = sentences(self.folded, section.piece.start, section.piece.stop, self.text)
             for sentence in with_verdicts(self.folded, parts):
                 self._read_sentence(sentence, section.name)
@@ -132,6 +136,7 @@ class _Reader:
         words = [word for word in words if not self._used_up(word, named)]
         if not named:
             self._read_without_finding(sentence, section, organs, sizes, references)
+            self.organs = words if organs else self.organs
             return
         self.nodes = None
         chinese = mostly_chinese(folded[sentence.start : sentence.stop])
@@ -143,6 +148,7 @@ class _Reader:
         claims = [claim for mention in named if (claim := self._claim(mention, sentence, parts, cues, spans))]
         attach_places(folded, parts, claims, words, chinese, self._fits)
         keep_to_own_organ(claims, self.lexicon)
+        self._take_organ_before(claims, sentence)
         nodes = [o for o in organs if _NODE.search(folded, o.span.start, o.span.stop)]
         left = attach_sizes(folded, claims, sizes, _pieces(organs), _pieces(nodes))
         self.widths += widths(self.text, folded, organs, left, sentence, section)
@@ -175,6 +181,18 @@ class _Reader:
         claim.past = "past" in kinds or is_earlier(self.folded, sentence, mention.start, mention.stop)
         claim.multiple = is_plural(self.folded[mention.start : mention.stop])
         return claim
+
+    def _take_organ_before(self, claims: Sequence[Claim], sentence: Piece) -> None:
+        """ "The esophagus is normal. No wall thickening is seen": the organ is that of the sentence before."""
+        before, self.organs = self.organs, []
+        fitting = [word for word in before if word.concept is not None]
+        for claim in claims:
+            if claim.words or not before:
+                continue
+            if AT_THAT_LEVEL.match(self.folded, sentence.start):
+                claim.words = list(before)
+            elif claim.concept.id in _OF_ONE_ORGAN and len(fitting) == 1 and self._fits(claim.concept, fitting[0]):
+                claim.words = fitting
 
     def _fits(self, concept: Concept, word: PlaceWord) -> bool:
         return word.concept is not None and self.lexicon.specialise(concept, word.concept) is not concept

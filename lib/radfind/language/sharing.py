@@ -45,7 +45,19 @@ _READ_AS = re.compile(
     r"|考虑|可能|疑|倾向|符合|提示)为?\s*(?:an?\s)?(?:[a-z-]+\s){0,2}\Z"
 )
 _MEASURED = frozenset(
-    ("cyst", "mass", "nodule", "tumor", "malignancy", "metastasis", "hemangioma", "abscess", "hematoma", "granuloma")
+    (
+        "cyst",
+        "mass",
+        "nodule",
+        "stone",
+        "tumor",
+        "malignancy",
+        "metastasis",
+        "hemangioma",
+        "abscess",
+        "hematoma",
+        "granuloma",
+    )
 )
 
 
@@ -69,14 +81,20 @@ def share_with_interpretation(folded: str, claims: Sequence[Claim]) -> None:
         gap = folded[earlier.stop : claim.start]
         read_as = _READ_AS.search(gap)
         if read_as and not sided(earlier.words):  # "opacity in the right lower lobe may represent an infarct"
-            between = [w for w in claim.words if earlier.stop <= w.start < earlier.stop + read_as.start()]
-            earlier.words = sorted({*earlier.words, *between}, key=order)
+            begin = earlier.stop + read_as.start()
+            aside = gap[: read_as.start()].strip() == "," and folded.startswith(",", claim.stop)
+            # "nodules, thought to be metastatic, were observed in both lungs"
+            mine = [w for w in claim.words if earlier.stop <= w.start and (aside or w.start < begin)]
+            earlier.words = sorted({*earlier.words, *mine}, key=order)
         interpreted = INTERPRETED.search(gap) and not re.search("accompan|associated", gap)
         if not sided(claim.words) and (read_as or _weighed(folded, claim, gap)):
             claim.words = sorted({*earlier.words, *claim.words}, key=order)
         if earlier.sizes and not claim.sizes and has_size(claim) and _taken_for(claim, gap):
             claim.sizes, claim.anchor = list(earlier.sizes), earlier.start
-        elif interpreted and not earlier.sizes and re.fullmatch(r"[\s,]*(?:an?|the)?\s*", INTERPRETED.sub("", gap)):
+        elif not earlier.sizes and (
+            (read_as and folded.startswith(",", claim.stop))
+            or (interpreted and re.fullmatch(r"[\s,]*(?:an?|the)?\s*", INTERPRETED.sub("", gap)))
+        ):
             earlier.sizes = list(claim.sizes)
 
 

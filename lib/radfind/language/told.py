@@ -9,7 +9,7 @@ from radfind.language.apart import lesions
 from radfind.language.attributes import find_attributes
 from radfind.language.claims import Claim, sided
 from radfind.language.discourse import is_definite
-from radfind.language.findings import Finding, ImageReference, Span
+from radfind.language.findings import Finding, ImageReference, Place, Span
 from radfind.language.lexicon import Lexicon, Match
 from radfind.language.lymph_nodes import Mention
 from radfind.language.place_words import PlaceWord, find_place_words
@@ -190,6 +190,8 @@ class Told:
             return self.go_on(sentence, organs, sizes, references)
         if not finding.sizes_mm:
             return False
+        if place_of(words, self.folded, self.lexicon) == Place(side=finding.place.side):
+            return False  # "On the right, it measures": no place of its own
         item = Claim(finding.concept, sentence.start, sentence.stop, sentence, finding.presence, words, lesion)
         item.references = list(references)
         self.add_all([item], sentence, section)

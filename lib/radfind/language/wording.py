@@ -28,10 +28,14 @@ REFERS_BACK = re.compile(
     r"|(?<![a-z])the (?:appearances?|findings?) (?:is|are|was|were|may|might|could|can|suggests?)\b"
     r"|\bin (?:its|their|the) (?:etiology|aetiology)\b|(?<![\u4e00-\u9fff])(?:其|该病灶|上述病灶|此病灶|上述)"
 )
+AT_THAT_LEVEL = re.compile(
+    r"\s*(?:at|in) (?:this|that|the same) (?:level|locali[sz]ation|location|area|region)\b|该处|此处"
+)
 # "There is another nodule slightly more caudally": where the finding before it was.
 NEAR_BEFORE = re.compile(
     r"\b(?:more|just|immediately|little|slightly)\s(?:caudal|cranial|inferior|superior|anterior|posterior|medial|lateral)"
     r"(?:ly)?(?!\s(?:to|of|segment|bas))|\bat the same (?:level|location|site)|\bin the same (?:lobe|lung|segment)"
+    r"|\badjacent (?:lung|parenchyma|pulmonary)"
 )
 RECOMMENDS = re.compile(
     r"recommend|advis|suggested that|follow-?up|correlat|further (?:examination|evaluation)"
