@@ -154,6 +154,12 @@ def test_verdicts_on_a_volume(folder: Path) -> None:
         assert verdict.confidence == pytest.approx(max(values.values()))
 
 
+def test_chinese_that_cannot_be_put_into_english_is_not_judged(folder: Path) -> None:
+    (verdict,) = OfaEngine(folder).verify(_volume(1), TextPrompt("紫色的大象"), context=Context())
+    assert (verdict.answer, verdict.code, verdict.confidence) == ("maybe", "not_supported", 0.0)
+    assert "OFA reads English only, and nothing in '紫色的大象'" in verdict.reason
+
+
 @pytest.mark.usefixtures("small")
 def test_a_series_longer_than_wanted_is_sampled_evenly(folder: Path) -> None:
     engine = OfaEngine(folder, keep_aspect=True, most_slices=4)

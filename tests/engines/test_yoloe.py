@@ -171,6 +171,17 @@ def test_boxes_are_grown_inside_the_image(box: tuple[float, ...], expected: tupl
     np.testing.assert_allclose(visible(np.array([box], np.float32), 16, (100, 64)), [expected])
 
 
+def test_chinese_that_no_word_is_known_of_is_not_guessed_at(
+    stand_in: Callable[..., YoloeEngine], volume: Volume
+) -> None:
+    engine, unknown = stand_in(), TextPrompt("紫色的大象")
+    with pytest.raises(NotSupportedError, match=r"'紫色的大象': YOLOE reads English only"):
+        engine.segment(volume, [unknown], context=Context())
+    mixed = engine.segment(volume, [unknown, TextPrompt("purple elephant")], context=Context())
+    assert mixed.not_found == ("purple elephant",)
+    assert "紫色的大象" in mixed.not_supported[0]
+
+
 class _Detector:
     """Stands in for the network: says what it is asked, and finds `found` on the first image."""
 

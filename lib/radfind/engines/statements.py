@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 
 from radfind.language.findings import Finding, Reading, Span
+from radfind.language.normal import is_chinese
 
 _UNCOUNTABLE = ("s", "ema", "megaly", "ation", "calculi", "gas", "fat", "air", "fluid")
 """Endings of the terms that take no article: "emphysema", "atelectasis", "consolidation", "ascites" ..."""
@@ -30,6 +31,11 @@ class Statement:
     english: str
     denied: bool = False
     finding: Finding | None = None
+
+    @property
+    def in_english(self) -> bool:
+        """Whether `english` is: Chinese in which nothing known was read stays as it was given."""
+        return self.finding is not None or not any(map(is_chinese, self.english))
 
     @property
     def window(self) -> str | None:

@@ -84,7 +84,7 @@ class OfaEngine:
 
         Each statement is put as a canonical English sentence that the thing is present (the words as given
         are in the verdict), asked of each chosen slice, and pooled as `POOLED` says; the answer to a denial
-        is the opposite of the answer to the thing denied.
+        is the opposite of the answer to the thing denied. What cannot be put into English is not judged.
 
         Raises:
             ImageError: a slice holds no image.
@@ -95,6 +95,9 @@ class OfaEngine:
             self._judge = Judge(self._folder, **self._options)  # type: ignore[arg-type]
         verdicts = []
         for index, statement in enumerate(asked):
+            if not statement.in_english:
+                verdicts.append(_not_judged(statement))
+                continue
             share = context.part(index / len(asked), (index + 1) / len(asked))
             slices = self._slices(volume, statement, share.part(0.0, 0.5))
             answers = self._answers(volume, statement, slices, share.part(0.5, 1.0))
@@ -140,6 +143,14 @@ class OfaEngine:
                 self._seen.popitem(last=False)
             rows.append(self._judge.answer(seen, [statement.english] * len(group), premise))
         return np.concatenate(rows)
+
+
+def _not_judged(statement: Statement) -> Verdict:
+    reason = (
+        f"OFA reads English only, and nothing in '{statement.span.text.strip()}' is known here that would put it into "
+        "English. Say it with a term RadFind knows, or in English."
+    )
+    return Verdict(statement.span, "maybe", 0.0, reason, "not_supported", engine=NAME)
 
 
 def _verdict(statement: Statement, slices: list[int], answers: npt.NDArray[np.float64]) -> Verdict:

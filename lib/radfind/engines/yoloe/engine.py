@@ -17,6 +17,7 @@ from radfind.engines.yoloe.tiling import tiles
 from radfind.errors import InputError, NotSupportedError, PromptError
 from radfind.language.concepts import Concept
 from radfind.language.lexicon import default_lexicon
+from radfind.language.normal import is_chinese
 from radfind.prompts import BoxPrompt, EverythingPrompt, ExemplarPrompt, MaskPrompt, Prompt, TextPrompt
 from radfind.refine.linking import SliceMask, link_slices
 from radfind.results import Evidence, Segment, Segmentation
@@ -110,13 +111,14 @@ class YoloeEngine:
         Raises:
             PromptError: a box or mask is empty, or everything is asked for together with something.
             InputError: there is no vocabulary.
-            NotSupportedError: a kind of prompt that YOLOE does not take.
+            NotSupportedError: a kind of prompt that YOLOE does not take, or only Chinese of which no word is known.
             EngineError: a word has no vector here (see `TextEmbeddings`).
         """
         context.step(0.0, "loading the model")
         if self._detector is None:
             self._detector = Detector(self._weights, device=self._device)
         network: object | None = None
+        refused: list[str] = []
         if any(isinstance(prompt, EverythingPrompt) for prompt in prompts):
             if len(prompts) > 1:
                 raise PromptError("Everything is asked for alone: leave out the other prompts, or ask twice.")
@@ -125,7 +127,7 @@ class YoloeEngine:
                 self._free = (named, self._detector.prompt_free(np.stack([one.vector for one in named])))
             wanted, network = self._free
         else:
-            wanted = self._wanted(volume, prompts)
+            wanted, refused = self._wanted(volume, prompts)
         pictures = SlicePictures(volume, self._windows)
         found = self._detect(pictures, wanted, network, context)
         context.step(0.95, "linking slices")
@@ -155,17 +157,26 @@ class YoloeEngine:
             volume.geometry,
             tuple(segments),
             not_found=tuple(missing) if network is None else (),
+            not_supported=tuple(refused),
             engine=NAME,
             notes=tuple(notes),
         )
 
-    def _wanted(self, volume: Volume, prompts: Sequence[Prompt]) -> list[Wanted]:
+    def _wanted(self, volume: Volume, prompts: Sequence[Prompt]) -> tuple[list[Wanted], list[str]]:
+        """What to look for, and why some of the words are not."""
         wanted: list[Wanted] = []
+        refused: list[str] = []
         shown: list[npt.NDArray[np.float32]] = []
         taught: list[str] = []
         for prompt in prompts:
             if isinstance(prompt, TextPrompt):
-                wanted += self._from_text(prompt.text)
+                found = self._from_text(prompt.text)
+                wanted += found
+                if not found:
+                    refused.append(
+                        f"'{prompt.text.strip()}': YOLOE reads English only, and nothing in these words is known here "
+                        "that would put them into English; name it otherwise, or show an example"
+                    )
             elif isinstance(prompt, (BoxPrompt, MaskPrompt)):
                 shown.append(self._from_region(volume, _region(volume, prompt)))
             elif isinstance(prompt, ExemplarPrompt):
@@ -179,9 +190,11 @@ class YoloeEngine:
             wanted.append(self._from_bank(name, name))
         if shown:
             wanted.append(Wanted("like the example", "the example", ensemble(np.concatenate(shown))))
+        if not wanted and refused:
+            raise NotSupportedError(f"{'; '.join(refused)}.")
         if not wanted:
             raise PromptError("Nothing to look for: give text, a box, a mask or an example.")
-        return wanted
+        return wanted, refused
 
     def _from_bank(self, name: str, prompt: str) -> Wanted:
         vector = self._bank.get(name)
@@ -192,6 +205,8 @@ class YoloeEngine:
         if self._bank.get(text) is not None:
             return [self._from_bank(text.strip(), text)]
         matches = default_lexicon().find(text)
+        if not matches and any(map(is_chinese, text)):
+            return []
         if not matches:
             return [Wanted(text.strip(), text, self._class([text.strip()]))]
         spans = {match.concept.id: match for match in reversed(matches)}
