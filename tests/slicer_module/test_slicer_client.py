@@ -104,11 +104,20 @@ def test_every_voxel_type_reads_back(dtype: str, tmp_path: Path) -> None:
     np.testing.assert_array_equal(sitk.GetArrayFromImage(sitk.ReadImage(str(file))), voxels)
 
 
-def test_a_series_the_server_has_is_not_sent(loopback: Loopback) -> None:
+def test_a_series_the_server_has_is_not_sent_unless_slicer_shows_other_voxels(loopback: Loopback) -> None:
     loopback.images = {"1.2.3": {}}
-    client(loopback).ask("radfind_rank", {"text": "x"}, volume(series="1.2.3"), Cancellation(), quiet)
+    shown = volume(series="1.2.3")
+    stored = {"shape_kji": [4, 5, 6], "affine_ijk_to_lps": shown.grid.toLPS.tolist()}
+    loopback.answer["volume"] = stored
+    client(loopback).ask("radfind_rank", {"text": "x"}, shown, Cancellation(), quiet)
     assert not loopback.sessions
     assert any("image=1.2.3" in request for request in loopback.requests)
+    for change in ({"shape_kji": [9, 5, 6]}, {"affine_ijk_to_lps": np.diag([0.7, 0.8, 2.5, 1.0]).tolist()}):
+        loopback.answer["volume"] = {**stored, **change}  # Slicer's is cropped, or moved by a hardened transform
+        loopback.sessions.clear()
+        client(loopback).ask("radfind_rank", {"text": "x"}, shown, Cancellation(), quiet)
+        asked = [request for request in loopback.requests if request.startswith("POST /radfind/jobs")]
+        assert len(loopback.sessions) == 1 and "image=1.2.3" in asked[-2] and "session_id=s0" in asked[-1]
 
 
 def test_a_forgotten_volume_is_sent_again(loopback: Loopback) -> None:

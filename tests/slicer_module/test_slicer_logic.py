@@ -71,8 +71,8 @@ def test_neighbours_keep_every_voxel_and_undo_takes_one_answer_back(bench: Bench
     segmentation.SetReferenceImageGeometryParameterFromVolumeNode(volume)
     first, second = np.zeros(SHAPE, bool), np.zeros(SHAPE, bool)
     first[2:6, 2:9, 2:9], second[6:10, 2:9, 2:9] = True, True
-    draw(bench, segmentation, volume, first, "drawn a")
-    draw(bench, segmentation, volume, second, "drawn b")
+    draw(segmentation, volume, first, "drawn a")
+    draw(segmentation, volume, second, "drawn b")
     overlapping = np.zeros(SHAPE, bool)
     overlapping[4:8, 4:12, 4:12] = True
     bench.answers(gridOf(volume).toLPS, overlapping, first)

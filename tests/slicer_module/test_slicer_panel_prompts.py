@@ -15,9 +15,11 @@ pytest.importorskip(
 import panel  # noqa: E402
 from panel_bench import Panel  # noqa: E402
 from PySide6 import QtCore  # noqa: E402
+from RadFindLib.Geometry import cropped, flipXY  # noqa: E402
+from RadFindLib.Labelmaps import orientedImage  # noqa: E402
 from RadFindLib.PromptPanel import SETTLE_MS  # noqa: E402
 from RadFindLib.Volumes import gridOf  # noqa: E402
-from workbench import blob  # noqa: E402
+from workbench import blob, draw  # noqa: E402
 
 
 def test_prompts_go_into_the_target_segment_and_ask_at_each_change(shown: Panel) -> None:
@@ -112,6 +114,13 @@ def test_an_answer_into_the_segmentation_of_the_scribbles_asks_no_further(shown:
     panel.turn(3 * SETTLE_MS)
     shown.idle()
     assert len(shown.server.params) == before + 1
+    draw(segmentation, shown.node, blob(9), "another")  # nor does work on a segment that is no prompt
+    panel.turn(3 * SETTLE_MS)
+    assert len(shown.server.params) == before + 1
+    image = orientedImage(cropped(blob(8)), flipXY(gridOf(shown.node).toLPS))
+    logic = slicer.vtkSlicerSegmentationsModuleLogic
+    logic.SetBinaryLabelmapToSegment(image, segmentation, segmentation.GetSegmentation().GetNthSegmentID(0))
+    shown.until(lambda: len(shown.server.params) == before + 2)  # a stroke of the scribble does
 
 
 def test_boxes_and_an_example_are_chosen_in_the_panel(shown: Panel) -> None:

@@ -144,7 +144,7 @@ def in_scene(segmentation: Any, name: str, volume: Any) -> np.ndarray:
     raise AssertionError(f"no segment {name}")
 
 
-def draw(bench: Bench, segmentation: Any, volume: Any, mask: np.ndarray, name: str) -> str:
+def draw(segmentation: Any, volume: Any, mask: np.ndarray, name: str) -> str:
     """A segment drawn by hand, on the layer that is there."""
     inner = segmentation.GetSegmentation()
     identifier = inner.AddEmptySegment("", name)

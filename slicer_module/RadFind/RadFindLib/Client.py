@@ -17,6 +17,7 @@ from typing import Any, Callable
 from . import Nrrd, Wire
 from .Cancellation import Cancellation
 from .Errors import Cancelled, ConnectionFailed, RadFindError, ServerError
+from .Geometry import Grid, sameVoxels
 from .Snapshot import Example, Snapshot
 from .Transport import CHUNK, Body, Transport, parsedJson
 
@@ -126,16 +127,34 @@ class Client:
         info = self.known or self.info(cancellation)
         if model not in info.models:
             model, params = _asStock(info, model, params, volume, examples)
+        answer, query = self._placedAndAsked(info, model, params, volume, examples, cancellation, progress)
+        if "image" in query and not _isOn(answer, volume.grid):
+            # Not the series as it is stored: cropped, part of it, or moved by a hardened transform. So it is sent.
+            volume = dataclasses.replace(volume, series="")
+            answer, _ = self._placedAndAsked(info, model, params, volume, examples, cancellation, progress)
+        return answer
+
+    def _placedAndAsked(
+        self,
+        info: ServerInfo,
+        model: str,
+        params: Mapping[str, Any],
+        volume: Snapshot,
+        examples: Sequence[Example],
+        cancellation: Cancellation,
+        progress: Progress,
+    ) -> tuple[dict[str, Any], dict[str, str]]:
+        """The answer, and the query that named the volume."""
         query, full, fresh = self._placed(params, volume, examples, cancellation, progress)
         try:
-            return self._asked(info, model, full, query, cancellation, progress)
+            return self._asked(info, model, full, query, cancellation, progress), query
         except ServerError as error:
             if error.status != 404 or fresh:
                 raise
         with self._lock:  # the server has forgotten a volume: send them once more
             self._sessions.clear()
         query, full, _ = self._placed(params, volume, examples, cancellation, progress)
-        return self._asked(info, model, full, query, cancellation, progress)
+        return self._asked(info, model, full, query, cancellation, progress), query
 
     def _placed(
         self,
@@ -335,6 +354,13 @@ class Client:
                     raise
                 cancellation.wait(0.2 * attempt)
         raise AssertionError("unreachable")
+
+
+def _isOn(answer: Mapping[str, Any], grid: Grid) -> bool:
+    """Whether an answer is about these voxels; one that does not say where it lies is refused later."""
+    if "volume" not in answer and "grid" not in answer:
+        return True
+    return sameVoxels(answer["grid"] if "grid" in answer else Wire.grid(answer["volume"]), grid)
 
 
 def _asStock(
