@@ -14,7 +14,7 @@ from monailabel_app.label_names import label_names
 from monailabel_app.tasks.base import RadFindTask, context, option, result_file
 from monailabel_app.volumes import VolumeCache
 from radfind.errors import InputError
-from radfind.exports.package import linked_answers, write_package
+from radfind.exports.package import asked_formats, linked_answers, write_package
 from radfind.imaging.labelmap_reading import read_segmentation
 from radfind.results import Segmentation
 from radfind.volume import Volume
@@ -36,7 +36,7 @@ class ExportTask(RadFindTask):
         self._store = store
 
     def __call__(self, request: dict[str, Any]) -> tuple[str | None, dict[str, Any]]:
-        formats = [part.strip().lower().lstrip(".") for part in option(request, "formats", "seg,sr").split(",")]
+        formats = asked_formats(option(request, "formats", "seg,sr"))
         text, engine, asked = option(request, "text", ""), option(request, "engine", "auto"), context(request)
         volume = self.volume(request)
         found = self._segments(volume, request, text, engine)
@@ -44,7 +44,7 @@ class ExportTask(RadFindTask):
         key = option(request, "anonymous_key", "")
         with tempfile.TemporaryDirectory(prefix="radfind-export-") as folder:
             files = write_package(
-                volume, found, folder, [name for name in formats if name],
+                volume, found, folder, formats,
                 ranking=ranking, verdicts=verdicts, text=text, anonymous_key=key.encode() if key else None,
             )  # fmt: skip
             asked.step(0.95, "packing")

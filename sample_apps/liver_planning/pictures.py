@@ -59,7 +59,7 @@ def draw_plan(
         lines = [*legend, ("ways, as seen through the slices:", GREY)] if ways else legend
         lines += [(text, WAY if n == 0 else OTHER_WAY) for n, text in enumerate(told)]
         _beside(picture, lines).save(out / f"{name}.png")
-    bones = Segmentation(plan.geometry, tuple(s for s in shown[: len(spared)] if "rib" in s.name))
+    bones = Segmentation(plan.geometry, tuple(s for s in shown[: len(spared)] if "rib" in s.name or "bone" in s.name))
     _space(plan, bones, body, volume, ways, out / "models.png")
 
 

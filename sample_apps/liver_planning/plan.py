@@ -26,7 +26,10 @@ from radfind.results import Segment, Segmentation
 from radfind.volume import Volume
 
 VESSELS = ("portal vein", "inferior vena cava", "aorta")
-SPARED = (*VESSELS, "gallbladder", "lung", "kidney", "colon", "stomach", "duodenum", "rib", "costal", "spinal cord")
+SPARED = (
+    *VESSELS,
+    *("gallbladder", "lung", "kidney", "colon", "stomach", "duodenum", "heart", "rib", "bone", "costal", "spinal cord"),
+)
 MARGIN_MM = 10.0
 FORMATS = ("seg", "sr", "rtstruct", "stl", "3mf", "glb", "seg.nrrd", "csv")
 
