@@ -70,11 +70,13 @@ class Told:
 
     def _same(self, old: int, new: int) -> bool:
         one, two = self.findings[old], self.findings[new]
-        named = [self.folded[finding.span.start : finding.span.stop] for finding in (one, two)]
-        alike = dataclasses.replace(two, span=one.span, attributes=one.attributes, multiple=one.multiple) == one
-        measured = one.sizes_mm or one.size_range_mm
+        first, second = (self.folded[finding.span.start : finding.span.stop] for finding in (one, two))
+        if first == second or one.concept is not two.concept:
+            return False
         # without a size, only another term: "compression fracture of T12 with height loss", not "nodule ... nodules"
-        return alike and named[0] != named[1] and bool(measured or named[0][:4] != named[1][:4])
+        if not (one.sizes_mm or one.size_range_mm or first[:4] != second[:4]):
+            return False
+        return dataclasses.replace(two, span=one.span, attributes=one.attributes, multiple=one.multiple) == one
 
     def _add(self, claim: Claim, sentence: Piece, section: str | None) -> None:
         parts = lesions(claim, self.folded)
