@@ -57,6 +57,38 @@ def test_ball_is_found_outlined_and_measured(density: float, diameter: float, ki
     assert best.longest_mm == pytest.approx(diameter, abs=2.0)
 
 
+@pytest.mark.parametrize(
+    ("half_axes", "centre"),
+    [((6.0, 3.0, 6.0), (30, 50, 55)), ((5.0, 5.0, 2.5), (30, 45, 81))],
+    ids=["free", "on the pleura"],
+)
+def test_flat_nodule_is_found(half_axes: tuple[float, float, float], centre: tuple[float, float, float]) -> None:
+    """Lymph nodes within the lung are lentils, twice as long as thick."""
+    axes = zip(np.indices(SHAPE).astype(float), centre, SPACING, half_axes, strict=True)
+    truth = sum(((grid - c) * s / a) ** 2 for grid, c, s, a in axes) < 1
+    best = find_nodules(painted(np.where(truth, 30.0, LUNG)), Context())[0]
+    assert best.score >= 0.5
+    assert (best.full_mask(SHAPE) & truth).any()
+
+
+def test_ground_glass_beside_a_large_vessel_is_found() -> None:
+    truth = distance((30, 45, 44)) < 9.0
+    best = find_nodules(painted(np.maximum(np.where(truth, -620.0, LUNG), vessel(LUNG, 5.0))), Context())[0]
+    assert best.score >= 0.5
+    assert best.attributes[0] == "ground_glass"  # the vessel is no core of it
+    mask = best.full_mask(SHAPE)
+    assert 2 * (mask & truth).sum() / (mask.sum() + truth.sum()) >= 0.8
+
+
+def test_core_of_noisy_ground_glass_is_not_taken_for_the_lesion() -> None:
+    truth = distance((30, 50, 55)) < 10.0
+    hu = np.where(truth, -540.0, LUNG)
+    hu = np.where(distance((30, 50, 55)) < 3.5, 0.0, hu)
+    best = find_nodules(painted(hu, noise=32.0), Context())[0]
+    mask = best.full_mask(SHAPE)
+    assert 2 * (mask & truth).sum() / (mask.sum() + truth.sum()) >= 0.8
+
+
 def test_part_solid_ball_keeps_its_halo() -> None:
     hu = np.where(distance((30, 50, 55)) < 10.0, -620.0, LUNG)
     hu = np.where(distance((30, 50, 55)) < 5.0, 20.0, hu)

@@ -74,7 +74,9 @@ def find_blobs(field: LungField) -> list[Blob]:
     inside = np.pad(inside, ((reach, reach), (0, 0), (0, 0)))
     with ThreadPoolExecutor(2) as pool:  # the filters release Python's lock
         plain = pool.submit(_scan, values, inside, field.step, _LEVELS)
-        thinned = pool.submit(lambda: _scan(without_thin(values, field.step), inside, field.step, _HAZY_LEVELS))
+        thinned = pool.submit(
+            lambda: _scan(ground_glass_alone(values, field.step, field.background), inside, field.step, _HAZY_LEVELS)
+        )
         blobs = [*plain.result(), *(dataclasses.replace(blob, hazy=True) for blob in thinned.result())]
     offset = np.array([part.start for part in box], np.float64) - np.array([reach, 0.0, 0.0])
     moved = [dataclasses.replace(blob, position=_shifted(blob.position, offset)) for blob in blobs]
@@ -86,15 +88,20 @@ def _shifted(position: tuple[float, float, float], offset: npt.NDArray[np.float6
     return float(k), float(j), float(i)
 
 
-def without_thin(values: npt.NDArray[np.float32], step: float) -> npt.NDArray[np.float32]:
-    """The image with thin bright things taken away: a grey opening, wide enough for small vessels.
+def ground_glass_alone(values: npt.NDArray[np.float32], step: float, background: float) -> npt.NDArray[np.float32]:
+    """The image without what is denser than ground glass, so that ground glass among vessels stands alone.
 
-    Ground glass among vessels then stands alone; it is bright over more than the width of the opening.
+    What is dense and thick, with its blurred edge, becomes normal lung; what is thin goes by a grey opening, wide
+    enough for small vessels. Ground glass is bright over more than the width of the opening.
     """
     from scipy import ndimage
 
-    width = 2 * max(1, round(_THIN_MM / 2.0 / step)) + 1
-    return np.asarray(ndimage.grey_opening(np.minimum(values, _HAZY_HU), size=(width,) * 3), np.float32)
+    reach = max(1, round(_THIN_MM / 2.0 / step))
+    width = (2 * reach + 1,) * 3
+    hazy = np.minimum(values, _HAZY_HU)
+    thick = ndimage.grey_opening(hazy, size=width) >= _HAZY_HU
+    hazy[ndimage.maximum_filter(thick, width)] = background
+    return np.asarray(ndimage.grey_opening(hazy, size=width), np.float32)
 
 
 def _scan(

@@ -27,9 +27,14 @@ flecks that noise and vessels make at the finest."""
 _SHARPER_MM = 8.0
 """A cut this near to the lesion's own radius makes balls of vessels, too; smaller ones cannot be told apart."""
 
-_LINEAR = (1.9, 2.5)
+_FORK_MM = 12.0
+"""Forks and bends of vessels make solid balls up to about this size, and go on past a larger share of their surface
+than the one vessel that feeds a nodule."""
+
+_LINEAR = (2.2, 3.0)
 """Longest over perpendicular diameter in a slice at which a nodule, "rounded" by the Fleischner glossary, becomes a
-band: a vessel that runs in the plane of thick slices."""
+band: a vessel that runs in the plane of thick slices. Lymph nodes on pleura and fissures are flat, up to twice as long
+as thick."""
 
 KEPT = 0.2
 """Candidates judged below this are dropped."""
@@ -98,14 +103,16 @@ def judge(outline: Outline, blob: Blob) -> float:
     can those seen on two thick slices, hence the rise with size.
     """
     shape = _falling(outline.elongation, 1.5, 2.1) * _rising(outline.compactness, 0.45, 0.75)
-    loose = _falling(outline.contact, 0.18, 0.5)
+    small = outline.kind == "solid" and outline.diameter < _FORK_MM
+    loose = _falling(outline.contact, 0.1, 0.3) if small else _falling(outline.contact, 0.18, 0.5)
     star = (1.0 - _rising(outline.inscribed, 0.62, 0.82)) * _rising(outline.elongation, 1.15, 1.45)
     loose *= 1.0 - star * _rising(outline.contact, 0.05, 0.2)
     clear = _rising(outline.noise_ratio, 2.0, 4.0)
     if blob.hazy:  # vessels side by side are bright and dark, ground glass is neither
         clear *= _rising(outline.hazy_share, 0.5, 0.75)
     if blob.hazy or outline.kind == "ground_glass":  # what has a large core is seen without taking vessels away
-        clear *= _falling(outline.dense_share, 0.12, 0.3) * _falling(outline.unevenness, 0.5, 0.8)
+        most = (0.12, 0.3) if outline.kind == "ground_glass" else (0.2, 0.35)  # a core is dense, too
+        clear *= _falling(outline.dense_share, *most) * _falling(outline.unevenness, 0.5, 0.8)
     thickest = max(outline.view.spacing)
     low, high = (2.5, max(5.5, 2.5 * thickest)) if outline.kind == "solid" else (5.0, max(7.0, 3.0 * thickest))
     size = _rising(outline.diameter, low, high)

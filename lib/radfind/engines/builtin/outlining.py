@@ -9,7 +9,7 @@ import edt
 import numpy as np
 import numpy.typing as npt
 
-from radfind.engines.builtin.blobs import Blob, without_thin
+from radfind.engines.builtin.blobs import Blob, ground_glass_alone
 from radfind.engines.builtin.boxes import Box, box_around, downsample, resample
 from radfind.engines.builtin.field import LungField
 from radfind.engines.builtin.grid import Mask
@@ -30,6 +30,10 @@ halo. On synthetic scans 0.66 to 0.81 around part-solid nodules, 0.07 to 0.28 ar
 _CORE_SHARE, _CORE_MM = 0.04, 2.2
 """A dense part inside ground glass is a solid core when it takes this share and is this deep (mm, a radius); vessels
 that pass through are thinner."""
+
+_BLURRED_MM, _MOSTLY = 4.0, 0.6
+"""What has at least this radius and this share of its voxels as dense as ground glass is not solid; smaller solid
+nodules may be so by blur."""
 
 _FINEST_MM, _COARSEST_MM = 0.6, 2.5
 
@@ -97,7 +101,7 @@ class Outline:
         compactness: volume over that of the ellipsoid with the same moments; 1 for an ellipsoid.
         inscribed: radius of the largest ball inside over that of the ball of the same volume; 1 for a ball.
         dense_share: share of the lesion whose own HU are solid.
-        unevenness: standard deviation of its own HU, beyond noise, over the contrast.
+        unevenness: standard deviation of those of its own HU that are not solid, beyond noise, over the contrast.
         contact: share of the surface on which it goes on as bright inside the lung, or is cut by the scan's end.
         pleural: share of the surface on the border of the lung field.
         protrusion: depth into the lung over the radius of the base on the border; 1 for a half ball, 9 when free.
@@ -174,7 +178,8 @@ def outline_blob(field: LungField, blob: Blob, share: float = 0.5) -> Outline | 
     if min(view.hu.shape) < 3:
         return None
     if blob.hazy:
-        view = dataclasses.replace(view, hu=without_thin(view.hu, view.step), true_hu=view.hu)
+        alone = ground_glass_alone(view.hu, view.step, field.background)
+        view = dataclasses.replace(view, hu=alone, true_hu=view.hu)
     hu, domain = view.hu, view.domain
     distance = _distance_from(view.centre, hu.shape) * view.step
     near = domain & (distance <= max(0.5 * radius, 1.2 * view.step))
@@ -192,10 +197,12 @@ def outline_blob(field: LungField, blob: Blob, share: float = 0.5) -> Outline | 
         solid = _cut(hu > edge, view, distance, radius, share)
         if solid is None:
             return None
-        halo = _halo(view, solid, background, field.noise)
-        if halo is not None:
-            return _measured(field, view, halo[0], solid, "part_solid", background, halo[1])
-        return _measured(field, view, solid, solid, "solid", background, edge)
+        # A dense centre with an edge in the middle of ground glass: the core is not the lesion.
+        if radius < _BLURRED_MM or (hu[solid] < SOLID_HU).mean() < _MOSTLY:
+            halo = _halo(view, solid, background, field.noise)
+            if halo is not None:
+                return _measured(field, view, halo[0], solid, "part_solid", background, halo[1])
+            return _measured(field, view, solid, solid, "solid", background, edge)
     faint = _cut(hu > (inner + background) / 2.0, view, distance, radius, share)
     if faint is None:
         return None
@@ -203,10 +210,23 @@ def outline_blob(field: LungField, blob: Blob, share: float = 0.5) -> Outline | 
     edge = (level + background) / 2.0
     again = _cut(hu > edge, view, distance, radius, share)
     faint = faint if again is None else again
-    core = faint & ((hu if view.true_hu is None else view.true_hu) > SOLID_HU)
-    if core.sum() > _CORE_SHARE * faint.sum() and _depth(core, view.step).max(initial=0.0) > _CORE_MM:
+    core = _solid_core(view, faint)
+    if core is not None:
         return _measured(field, view, faint, core, "part_solid", background, edge)
     return _measured(field, view, faint, faint, "ground_glass", background, edge)
+
+
+def _solid_core(view: View, faint: Mask) -> Mask | None:
+    """The dense part of ground glass where it is a core of its own, or None: a vessel that passes is thin, or it is
+    thick and lies mostly outside."""
+    dense = view.domain & ((view.hu if view.true_hu is None else view.true_hu) > SOLID_HU)
+    core = dense & faint
+    if core.sum() <= _CORE_SHARE * faint.sum():
+        return None
+    labels, count = cc3d.connected_components(_depth(dense, view.step) > _CORE_MM, connectivity=26, return_N=True)
+    whole = np.bincount(labels.ravel(), minlength=count + 1)[1:]
+    within = np.bincount(labels[faint], minlength=count + 1)[1:]
+    return core if (2 * within > whole).any() else None
 
 
 def _smoothed(array: npt.NDArray, field: LungField) -> npt.NDArray[np.float32]:
@@ -291,6 +311,7 @@ def _measured(
         return None
     step, hu, domain = view.step, view.hu, view.domain
     own = (hu if view.true_hu is None else view.true_hu)[mask]
+    soft = own[own < SOLID_HU] if (own < SOLID_HU).any() else own
     spread = np.cov((np.argwhere(mask) * step).T) + np.eye(3) * step**2 / 12.0
     axes = np.sqrt(5.0 * np.linalg.eigvalsh(spread))  # half axes of the ellipsoid with the same second moments
     volume = count * step**3
@@ -315,7 +336,7 @@ def _measured(
         compactness=float(min(1.0, volume / (4.0 / 3.0 * np.pi * np.prod(axes)))),
         inscribed=float(2.0 * _depth(mask, step).max() / diameter),
         dense_share=float((own > SOLID_HU).mean()),
-        unevenness=float(np.sqrt(max(float(own.var()) - field.noise**2, 0.0)) / max(level - background, 1.0)),
+        unevenness=float(np.sqrt(max(float(soft.var()) - field.noise**2, 0.0)) / max(level - background, 1.0)),
         contact=float(((rim & domain & (hu > edge)).sum() + 2 * cut) / surface),
         pleural=float((rim & ~domain).sum() / surface),
         protrusion=float(min(9.0, height / np.sqrt(base / np.pi))) if base > 0 else 9.0,
