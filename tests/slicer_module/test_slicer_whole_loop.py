@@ -72,10 +72,7 @@ def drawn(segmentation: Any, volume: Any, mask: np.ndarray, name: str) -> str:
     return str(identifier)
 
 
-@pytest.mark.parametrize(
-    "known",
-    [pytest.param(True, id="series on the server"), pytest.param(False, id="volume is sent", marks=pytest.mark.slow)],
-)
+@pytest.mark.parametrize("known", [True, False], ids=["series on the server", "volume is sent"])
 def test_ask_jump_see_segment_measure_undo_save_reload(server: tuple[str, Path], tmp_path: Path, known: bool) -> None:
     address, folder = server
     files = sorted(folder.rglob("*.dcm"))
