@@ -209,6 +209,24 @@ def test_darker_objects_too() -> None:
     assert dice(ask(dark, PointPrompt((24, 24, 24))).segments[0].mask, truth) >= 0.93
 
 
+@pytest.mark.parametrize("radius", [6, 20, 45])
+def test_a_single_image(radius: int) -> None:
+    """An ultrasound or a radiograph, whose pixels are often of unknown size: clicks, box and lasso on an ellipse."""
+    v, u = np.mgrid[:300, :400]
+    truth = (((v - 150) / radius) ** 2 + ((u - 200) / (1.3 * radius)) ** 2 < 1)[None]
+    noise = np.random.default_rng(1).normal(0, 5, truth.shape)
+    array = ndimage.gaussian_filter(100 + 40.0 * truth + noise, (0, 1.2, 1.2))
+    volume = Volume(array.astype(np.float32), Geometry.from_parts(truth.shape), modality="US")
+    box = BoxPrompt((0, 150 - radius, 200 - 1.3 * radius), (0, 150 + radius, 200 + 1.3 * radius))
+    for prompt in (
+        PointPrompt((0.0, 150.0, 200.0)),
+        PointPrompt((0.0, 150.0 + min(0.5 * radius, 10.0), 200.0)),
+        box,
+        LassoPrompt(ring(truth, 0, 5)),
+    ):
+        assert dice(ask(volume, prompt).segments[0].mask, truth) >= 0.9, prompt
+
+
 def test_scribbles_and_a_rough_mask() -> None:
     volume, truth = ball_volume((1.5, 1.0, 1.0))
     k, j, i = (n // 2 for n in truth.shape)

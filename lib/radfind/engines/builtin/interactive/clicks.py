@@ -33,6 +33,10 @@ _CLOSED, _CLEAR, _FEW = 0.9, 0.4, 60
 quarter of them; fewer rays than this tell nothing."""
 
 
+_IN_PLANE = 0.3
+"""Sine of the angle up to which a ray counts as lying in a single image."""
+
+
 def first_change(patch: Patch, centre: Floats, reach: float) -> tuple[Floats, npt.NDArray[np.bool_]]:
     """On each ray the distance (mm) at which the picture changes, and whether it does within `reach`."""
     rays = sphere()
@@ -94,7 +98,7 @@ def locate(patch: Patch, click: Floats, reach: float) -> tuple[Floats, float]:
         centre = centre + move * min(1.0, limit / max(float(np.linalg.norm(move)), 1e-9))
         if np.linalg.norm(move) < 0.08 * radius:
             break
-    return centre, radius
+    return centre, max(radius, float(min(patch.spacing)) / 2)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -194,7 +198,9 @@ def closed(patch: Patch, surface: Surface) -> float:
         )
         for d in (-_BLUR_MM, _BLUR_MM)
     )
-    change = (after - before)[np.isfinite(after - before)]
+    # On a single image only the rays that lie in it can end.
+    across = np.abs(rays.directions[:, np.array(patch.array.shape) == 1]).max(axis=1, initial=0.0)
+    change = (after - before)[np.isfinite(after - before) & (across < _IN_PLANE)]
     if change.size < _FEW:
         return 0.0
     change = change * np.sign(np.median(change))

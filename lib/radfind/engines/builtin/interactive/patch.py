@@ -80,12 +80,15 @@ class Patch:
         return max(2.0 * 1.4826 / 6**0.5 * float(np.median(np.abs(second))), 1e-3 * float(np.ptp(row)) + 1e-6)
 
     def sample(self, array: npt.NDArray[np.float32], positions: Floats) -> Floats:
-        """`array` (the patch's shape) at positions (..., 3) in mm, linear, NaN outside."""
+        """`array` (the patch's shape) at positions (..., 3) in mm, linear, NaN outside.
+
+        An image of one slice is taken to go on alike before and behind it: what matters is where things end on it.
+        """
         from scipy import ndimage
 
         index = (positions - self.origin) / np.asarray(self.spacing)
-        limit = np.asarray(array.shape) - 0.5
-        outside = np.any((index < -0.5) | (index > limit), axis=-1)
+        size = np.asarray(array.shape)
+        outside = np.any(((index < -0.5) | (index > size - 0.5)) & (size > 1), axis=-1)
         values = ndimage.map_coordinates(array, np.moveaxis(index, -1, 0), order=1, mode="nearest", output=np.float64)
         values[outside] = np.nan
         return np.asarray(values)

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from radfind.engines.api import Context
 from radfind.engines.builtin.interactive.boxes import Region
 from radfind.engines.builtin.interactive.checks import checked
-from radfind.engines.builtin.interactive.clicks import locate
+from radfind.engines.builtin.interactive.clicks import closed, locate, outline_click
 from radfind.engines.builtin.interactive.edits import Mask, State, add_clicks, add_region, middle_one
 from radfind.engines.builtin.interactive.patch import Patch
 from radfind.engines.builtin.interactive.scribbles import add_scribbles, refine_mask
@@ -201,10 +201,16 @@ def _apply(volume: Volume, patch: Patch, state: State, step: list[Prompt], *, al
         unwanted = np.array([c.kji for c in clicks if not c.positive]).reshape(-1, 3) * spacing
         reach = REACH_MM
         new = len(wanted) and state.surface is None and not state.mask.any()
-        if new and locate(patch, middle_one(wanted), REACH_MM)[1] > _ORGAN_MM:
-            reach = FAR_MM
-            low, high = wanted.min(axis=0) - reach, wanted.max(axis=0) + reach
-            patch, state = _moved(volume, (low / spacing, high / spacing), _BLOCK_MM, None, None)
+        if new:
+            low, high = wanted.min(axis=0) - FAR_MM, wanted.max(axis=0) + FAR_MM
+            if locate(patch, middle_one(wanted), REACH_MM)[1] > _ORGAN_MM:
+                reach = FAR_MM
+            elif 1 in patch.array.shape:
+                # The millimetres of a single image are often unknown: what is closed from afar is what was meant.
+                afar = Patch.around(volume, low / spacing, high / spacing, 0.0, step_mm=_BLOCK_MM)
+                reach = max((REACH_MM, patch), (FAR_MM, afar), key=lambda view: _closed(*view, middle_one(wanted)))[0]
+            if reach == FAR_MM:
+                patch, state = _moved(volume, (low / spacing, high / spacing), _BLOCK_MM, None, None)
         return patch, add_clicks(state, patch, wanted, unwanted, reach)
     if isinstance(first, MaskPrompt):
         mask = state.mask | _on_patch(patch, volume, np.argwhere(first.mask))
@@ -218,6 +224,10 @@ def _apply(volume: Volume, patch: Patch, state: State, step: list[Prompt], *, al
         for sign in (True, False)
     )
     return patch, add_scribbles(state, patch, fore, back & ~fore)
+
+
+def _closed(reach: float, patch: Patch, click: npt.NDArray) -> float:
+    return closed(patch, outline_click(patch, click, reach)[0])
 
 
 def _on_patch(patch: Patch, volume: Volume, kji: npt.NDArray) -> Mask:
