@@ -208,7 +208,9 @@ def _apply(volume: Volume, patch: Patch, state: State, step: list[Prompt], *, al
             elif 1 in patch.array.shape:
                 # The millimetres of a single image are often unknown: what is closed from afar is what was meant.
                 afar = Patch.around(volume, low / spacing, high / spacing, 0.0, step_mm=_BLOCK_MM)
-                reach = max((REACH_MM, patch), (FAR_MM, afar), key=lambda view: _closed(*view, middle_one(wanted)))[0]
+                reach = max(
+                    (REACH_MM, patch), (FAR_MM, afar), key=lambda view: _closed(view[0], view[1], middle_one(wanted))
+                )[0]
             if reach == FAR_MM:
                 patch, state = _moved(volume, (low / spacing, high / spacing), _BLOCK_MM, None, None)
         return patch, add_clicks(state, patch, wanted, unwanted, reach)
