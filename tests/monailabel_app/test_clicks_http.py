@@ -95,6 +95,23 @@ def test_any_mix_in_millimetres(server) -> None:
     )
 
 
+def test_a_lasso_in_millimetres_and_a_wrong_one(server) -> None:
+    geometry = server.phantom.volume.geometry
+    i, j, k = centre(server)
+    radius = np.ptp(np.argwhere(lesion(server)[k]), axis=0).max() / 2 + 3
+    turn = np.linspace(0, 2 * np.pi, 24, endpoint=False)
+    line = [geometry.to_lps((k, j + radius * np.sin(a), i + radius * np.cos(a))).tolist() for a in turn]
+    lasso = {"type": "lasso", "space": "lps", "positions": line}
+    reply = server.client.ask("radfind_segment", server.nifti, prompts={"prompts": [lasso]})
+    assert reply["segments"][0]["volume_ml"] == pytest.approx(
+        lesion(server).sum() * geometry.voxel_volume / 1000, rel=0.3
+    )
+    crooked = {"type": "lasso", "positions": [[k, j, i], [k + 4, j + 9, i], [k, j, i + 9]]}
+    for task in ("radfind_segment", "radfind_deepgrow"):
+        with pytest.raises(InputError, match=r"Lasso 1.*one slice"):
+            server.client.ask(task, server.nifti, prompts={"prompts": [crooked]})
+
+
 def test_odd_but_sound_clicks_are_answered(stock, server) -> None:
     middle = centre(server)
     shape = lesion(server).shape[::-1]
