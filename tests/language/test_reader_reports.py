@@ -1,7 +1,7 @@
 """The reader against hand labels of real reports; the matching rule is in report_scores.py.
 
-"dev", "held_out", "blind", "blind2" and "blind3" served the development of the reader. The "kept_aside" reports serve no rule:
-their texts, labels and errors are never opened for one, and theirs is the figure to quote.
+"dev", "held_out", "blind", "blind2" and "blind3" served the development of the reader. The "kept_aside" reports serve
+no rule: their texts, labels and errors are never opened for one, and theirs is the figure to quote.
 """
 
 from __future__ import annotations

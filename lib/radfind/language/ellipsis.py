@@ -46,7 +46,7 @@ _GENERAL: tuple[tuple[str, str], ...] = (
 # Size words that name a finding only together with an organ: "lymph nodes are not enlarged", "心影增大".
 _ENLARGED = (
     r"enlarged|enlargement|increased in (?:size|dimensions?|volume)|increase in (?:the )?(?:size|dimensions?|volume)"
-    r"|肿大|增大"
+    r"|肿大|增大|增粗"
 )
 # "The size of the heart has increased", "its diameter is 32 mm and increased"
 _GROWN = (
@@ -138,6 +138,10 @@ def _only_likens(folded: str, mention: Mention, named: Sequence[Mention]) -> boo
     if words == "壁厚" and re.match(r"约?为?\s?[0-9]", folded[mention.stop : mention.stop + 4]):
         return True
     if _ENHANCES.fullmatch(words):
+        if folded.endswith(("无", "未见", "无明显", "未见明显"), 0, mention.start) and any(
+            other.start - mention.stop in (0, 1) for other in named
+        ):
+            return True  # "无强化低密度影"
         return any(other.stop <= mention.start and other.concept.id != mention.concept.id for other in named)
     if _LIKENESS.search(folded, mention.start, mention.stop) and _OF_DENSITY.match(folded, mention.stop):
         return any(other.stop <= mention.start for other in named)

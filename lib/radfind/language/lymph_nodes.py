@@ -103,7 +103,11 @@ def enlarged_name(organ: Concept, lexicon: Lexicon) -> Concept | None:
     """The finding that an enlarged organ is ("enlarged spleen": splenomegaly), or None where it has no name."""
     for place in lexicon.ancestry(organ):
         for name in (place.english, place.chinese, *place.terms):
-            forms = (f"enlarged {name}", f"{name} enlargement") if name.isascii() else (name + "肿大", name + "增大")
+            forms = (
+                (f"enlarged {name}", f"{name} enlargement")
+                if name.isascii()
+                else (name + "肿大", name + "增大", name + "增粗")
+            )
             for form in forms:
                 concept = lexicon.lookup(form)
                 if concept is not None and concept.kind == "finding":

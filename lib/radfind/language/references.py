@@ -65,6 +65,8 @@ _PATTERNS = tuple(
         # (IMA 8-34) · image 3/42: series, then image; a plural with a hyphen is a range instead
         rf"(?:{_KEY}(?:image|img|ima|im)|图像|图){_MARK}(?P<series>{_NUMBER})\s?[-/]\s?(?P<one>{_NUMBER}){_LAST}",
         rf"{_KEY}(?:images|imgs){_MARK}(?P<series>{_NUMBER})\s?/\s?(?P<one>{_NUMBER}){_LAST}",
+        # (4:87): series, then image, in brackets of its own
+        rf"\(\s?(?P<series>[0-9]{{1,3}})\s?:\s?(?P<one>{_NUMBER})\s?\)",
         # image 42 · images 42, 43 and 45 · 图像42
         rf"{_IMAGE}{_LIST}",
         # 第42层 · 第42-45幅

@@ -81,6 +81,7 @@ _TECHNIQUE_AFTER = re.compile(
 )
 _DISTANCE_BEFORE = re.compile(
     r"(?:distance|距|相距)\D{0,14}\Z|(?:at a depth of|deep|along an?|along(?: the)?"
+    r"|thickening(?: of)?[^.,;]{0,40} over"
     r"|over (?:an?\s)?(?:length|segment|distance|span)(?: of)?)\s(?:about |approximately )?\Z"
 )
 _BY = re.compile(
