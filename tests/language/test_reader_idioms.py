@@ -76,6 +76,15 @@ def sides(text: str) -> dict[str, str | None]:
         ("The appearance can be seen in viral pneumonia.", {"pneumonia": "uncertain"}),
         ("As far as can be seen in these sections, there is steatosis of the liver.", {"hepatic_steatosis": "present"}),
         ("双肺弥漫结节，需与肺结核鉴别。", {"pulmonary_nodule": "present", "tuberculosis": "uncertain"}),
+        # a nodule that looks like cancer is there; what is suspected may not be
+        ("Suspicious part-solid nodule of the left apex.", {"part_solid_nodule": "present"}),
+        ("Suspected nodule in the left lung.", {"pulmonary_nodule": "uncertain"}),
+        (
+            "Opacity in the left lung suspicious for pneumonia.",
+            {"pulmonary_opacity": "present", "pneumonia": "uncertain"},
+        ),
+        ("左肺可疑结节。", {"pulmonary_nodule": "uncertain"}),
+        ("No suspicious nodule in the lungs.", {"pulmonary_nodule": "absent"}),
         # dictation
         (
             "b/l pleural effusions w/o PTX, c/w pneumonia",
