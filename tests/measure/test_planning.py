@@ -86,7 +86,7 @@ def test_what_limits_a_plan_is_said(trunk: tuple[Volume, dict[str, Segment]]) ->
 
 def test_a_picture_is_not_planned_on() -> None:
     geometry = Geometry.from_parts((1, 20, 20))
-    with pytest.raises(NotSupportedError, match="one DX picture"):
+    with pytest.raises(NotSupportedError, match="a DX picture"):
         plan(Volume(np.zeros((1, 20, 20), np.int16), geometry, "DX"), Segment("x", np.ones((1, 20, 20), bool)))
 
 

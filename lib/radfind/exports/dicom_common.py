@@ -54,6 +54,15 @@ def source_datasets(volume: Volume) -> list[Dataset]:
     return [_single(volume, k, source) for k, source in enumerate(volume.slices)]
 
 
+def require_place(volume: Volume, what: str) -> None:
+    """Raises NotSupportedError unless the geometry of `volume` says where it lies in the patient."""
+    if not volume.placed:
+        raise NotSupportedError(
+            f"{what} lies in the patient's space, and this {volume.modality} image does not say where that is. Write a "
+            "binary SEG ('seg') of one radiograph, or a labelmap ('nrrd'), instead."
+        )
+
+
 def source_order(volume: Volume) -> list[int]:
     """For each frame of the source datasets, its k."""
     if any(source.frame is not None for source in volume.slices):
@@ -72,7 +81,10 @@ def _common(volume: Volume) -> Dataset:
     if ds.PatientSex not in ("M", "F", "O", ""):
         ds.PatientSex = ""
     ds.StudyInstanceUID, ds.SeriesInstanceUID = volume.study_uid, volume.series_uid
-    ds.FrameOfReferenceUID = frame_of_reference(volume)
+    if volume.placed:
+        ds.FrameOfReferenceUID = frame_of_reference(volume)
+    else:
+        del ds.FrameOfReferenceUID, ds.PositionReferenceIndicator
     ds.Modality = volume.modality
     ds.Rows, ds.Columns = volume.geometry.shape[1:]
     return ds
@@ -97,8 +109,9 @@ def _single(volume: Volume, k: int, source: SliceSource) -> Dataset:
     geometry = volume.geometry
     ds.SOPInstanceUID = source.sop_instance_uid
     ds.InstanceNumber = k + 1
-    ds.ImagePositionPatient = decimals(geometry.to_lps((k, 0, 0)))
-    ds.ImageOrientationPatient = decimals(geometry.direction[:, :2].T.ravel())
+    if volume.placed:
+        ds.ImagePositionPatient = decimals(geometry.to_lps((k, 0, 0)))
+        ds.ImageOrientationPatient = decimals(geometry.direction[:, :2].T.ravel())
     ds.PixelSpacing = decimals(geometry.spacing[1:])
     ds.SliceThickness = volume.header.get("SliceThickness") or decimals([geometry.spacing[0]])[0]
     return ds

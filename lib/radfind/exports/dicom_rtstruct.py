@@ -18,6 +18,7 @@ from radfind.exports.dicom_common import (
     dicom_code,
     finished,
     frame_of_reference,
+    require_place,
     save,
     source_datasets,
 )
@@ -42,7 +43,7 @@ def structure_set(segmentation: Segmentation, volume: Volume, *, series_number: 
 
     Raises:
         InputError: there is no voxel to write, or the grids differ.
-        NotSupportedError: the volume does not come from a DICOM series.
+        NotSupportedError: the volume does not come from a DICOM series, or is not placed in the patient.
     """
     from pydicom.dataset import Dataset, FileMetaDataset
     from pydicom.sequence import Sequence
@@ -50,6 +51,7 @@ def structure_set(segmentation: Segmentation, volume: Volume, *, series_number: 
 
     if not segmentation.geometry.same_grid(volume.geometry):
         raise InputError("The segmentation lies on another grid than the volume; export it with its own scan.")
+    require_place(volume, "A structure set")
     require_segments(segmentation.segments)
     segments = [segment for segment in segmentation.segments if segment.mask.any()]
     sources = source_datasets(volume)

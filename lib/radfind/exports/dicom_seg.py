@@ -18,6 +18,7 @@ from radfind.exports.dicom_common import (
     dicom_code,
     equipment,
     finished,
+    require_place,
     save,
     source_datasets,
     source_order,
@@ -43,12 +44,15 @@ def segmentation_object(segmentation: Segmentation, volume: Volume, *, series_nu
 
     Raises:
         InputError: there is no voxel to write, or the grids differ.
-        NotSupportedError: the volume does not come from a DICOM series.
+        NotSupportedError: the volume does not come from a DICOM series, or is a loop or several views whose frames are
+            not placed in the patient. One radiograph is written, with no place either.
     """
     from pydicom.sequence import Sequence
 
     if not segmentation.geometry.same_grid(volume.geometry):
         raise InputError("The segmentation lies on another grid than the volume; export it with its own scan.")
+    if volume.geometry.shape[0] > 1:
+        require_place(volume, "A SEG of several frames")
     require_segments(segmentation.segments)
     segments = [segment for segment in segmentation.segments if segment.mask.any()]
     sources = source_datasets(volume)
@@ -88,6 +92,9 @@ def frame_of_one(volume: Volume, sources: list[Dataset], used: list[int], first:
         coding_schemes=coding_schemes(),
         **equipment(),
     )
+    if not volume.placed:  # pixel for pixel on its source, which also says what scale it has, if any
+        dataset.PatientOrientation = ""  # of the rows and columns (C.7.6.1.1.1): not told
+        del dataset.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence
     if volume.geometry.shape[0] > 1:
         # Where slices have gaps, readers that are told nothing else lay the frames one slice thickness apart (dcmqi).
         measures = dataset.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]

@@ -30,16 +30,20 @@ def fill(dataset: Dataset, segments: Sequence[Segment], geometry: Geometry) -> N
 
     places = {}
     for group in dataset.PerFrameFunctionalGroupsSequence:
-        k = round(float(geometry.to_index(group.PlanePositionSequence[0].ImagePositionPatient)[0]))
-        position = int(group.FrameContentSequence[0].DimensionIndexValues[1])
+        k, plane = 0, b""  # a radiograph is not placed in the patient, and is one
+        if _PLANE_POSITION in group:
+            k = round(float(geometry.to_index(group.PlanePositionSequence[0].ImagePositionPatient)[0]))
+            plane = _encoded(group, _PLANE_POSITION)
+        value = group.FrameContentSequence[0].DimensionIndexValues
+        position = tuple(value[1:]) if _PLANE_POSITION in group else ()  # the first is the segment
         derivation = _encoded(group, _DERIVATION) if _DERIVATION in group else b""
-        places[k] = position, derivation, _encoded(group, _PLANE_POSITION)
+        places[k] = position, derivation, plane
     items, masks = [], []
     for number, segment in enumerate(segments, start=1):
         identification = _sequence(_IDENTIFICATION, _element(0x0062000B, b"US", struct.pack("<H", number)))
         for k, (position, derivation, plane) in places.items():
             if segment.mask[k].any():
-                index = _element(0x00209157, b"UL", struct.pack("<2L", number, position))
+                index = _element(0x00209157, b"UL", struct.pack(f"<{1 + len(position)}L", number, *position))
                 items.append(_item(derivation + _sequence(_FRAME_CONTENT, index) + plane + identification))
                 masks.append(segment.mask[k])
     value = b"".join(items)

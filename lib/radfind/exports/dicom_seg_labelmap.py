@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from radfind.errors import InputError
-from radfind.exports.dicom_common import dicom_code, finished, save, source_datasets, source_order
+from radfind.exports.dicom_common import dicom_code, finished, require_place, save, source_datasets, source_order
 from radfind.exports.dicom_seg import description, frame_of_one
 from radfind.measure.quantities import require_segments
 from radfind.measure.quantity import Code
@@ -32,13 +32,14 @@ def labelmap_object(segmentation: Segmentation, volume: Volume, *, series_number
 
     Raises:
         InputError: there is no voxel to write, the grids differ, or segments overlap, which a label map cannot hold.
-        NotSupportedError: the volume does not come from a DICOM series.
+        NotSupportedError: the volume does not come from a DICOM series, or is not placed in the patient.
     """
     from pydicom.sequence import Sequence
     from pydicom.uid import UID
 
     if not segmentation.geometry.same_grid(volume.geometry):
         raise InputError("The segmentation lies on another grid than the volume; export it with its own scan.")
+    require_place(volume, "A label map SEG")
     require_segments(segmentation.segments)
     segments = [segment for segment in segmentation.segments if segment.mask.any()]
     labels = _labels(segments, volume)

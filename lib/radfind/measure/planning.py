@@ -67,11 +67,11 @@ def plan(
 
     Raises:
         InputError: a segment is empty or does not fit the volume.
-        NotSupportedError: the scan is a projection or a single picture.
+        NotSupportedError: the scan is a projection, a single picture or a loop.
     """
-    if is_flat(volume):
+    if is_flat(volume) or not volume.placed:
         raise NotSupportedError(
-            f"A plan needs a scan in space, and this is one {volume.modality} picture. Give CT or MR."
+            f"A plan needs a scan in space; this is a {volume.modality} picture or loop. Give CT or MR."
         )
     geometry = volume.geometry
     size = margin_mm if isinstance(margin_mm, Directions) else float(margin_mm)
