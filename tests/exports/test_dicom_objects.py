@@ -20,6 +20,7 @@ from radfind.exports.dicom_rtstruct import structure_set
 from radfind.exports.dicom_seg import segmentation_object
 from radfind.exports.dicom_sr import key_objects, measurement_report
 from radfind.exports.package import write_package
+from radfind.imaging.labelmap_reading import read_segmentation
 from radfind.language.lexicon import default_lexicon
 from radfind.measure import measure
 from radfind.phantom import write_dicom
@@ -321,3 +322,36 @@ def test_dcmqi_reads_seg_voxel_exact(written: Written, tmp_path: Path) -> None:
             found[value - 1][tuple(np.rint(index).astype(int).T)] = True
     for mask, back in zip(truth, found, strict=True):
         np.testing.assert_array_equal(back, mask)
+
+
+def test_a_radiograph_gets_no_place_in_the_patient(tmp_path: Path) -> None:
+    """Its SEG lies pixel for pixel on it, and states no position, scale or frame of reference it does not have."""
+    import highdicom as hd
+
+    flat = Volume(np.zeros((1, 60, 50), np.int16), Geometry.from_parts((1, 60, 50)), "CT")
+    (file,) = write_dicom(flat, tmp_path / "source")
+    dataset = pydicom.dcmread(file)
+    dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.1.1"
+    dataset.Modality, dataset.ImagerPixelSpacing = "DX", dataset.PixelSpacing
+    for keyword in ("ImagePositionPatient", "ImageOrientationPatient", "FrameOfReferenceUID", "SliceThickness"):
+        delattr(dataset, keyword)
+    dataset.save_as(file)
+    volume = radfind.load(tmp_path / "source")
+    mask = np.zeros((1, 60, 50), bool)
+    mask[0, 10:30, 10:20] = True
+    segmentation = Segmentation(volume.geometry, (Segment("one", mask), Segment("two", np.roll(mask, 5, axis=2))))
+    files = write_package(volume, segmentation, tmp_path / "out", ["seg", "sr"])
+    seg = hd.seg.segread(files[0])
+    stated = {element.keyword for element in seg.iterall()}
+    assert not stated & {"ImagePositionPatient", "FrameOfReferenceUID", "SliceThickness", "PixelSpacing"}
+    read = seg.get_pixels_by_source_instance([volume.sop_instance_uid(0)], ignore_spatial_locations=True)
+    np.testing.assert_array_equal(read[0].astype(bool), np.stack([s.mask[0] for s in segmentation.segments], axis=-1))
+    for back, segment in zip(read_segmentation(files[0], volume).segments, segmentation.segments, strict=True):
+        np.testing.assert_array_equal(back.mask, segment.mask)
+    if shutil.which("dciodvfy") is not None:
+        for path in files:
+            done = subprocess.run(["dciodvfy", str(path)], capture_output=True, text=True)
+            assert "Error" not in done.stdout + done.stderr
+    for form in ("rtstruct", "seg-labelmap"):
+        with pytest.raises(NotSupportedError, match="patient's space"):
+            write_package(volume, segmentation, tmp_path / "out", [form])
