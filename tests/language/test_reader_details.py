@@ -248,3 +248,8 @@ def test_unknown_words_are_said_and_corrected() -> None:
     assert reading.suggestions[0][0].text == "pnuemothorax"
     assert "pneumothorax" in reading.suggestions[0][1]
     assert read("something odd here").unread
+
+
+def test_a_lesion_without_enhancement_is_not_said_to_enhance() -> None:
+    (finding,) = read("肝内见无强化低密度影。").findings
+    assert "enhancing" not in finding.attributes

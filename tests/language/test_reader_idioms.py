@@ -85,6 +85,8 @@ def sides(text: str) -> dict[str, str | None]:
         ),
         ("左肺可疑结节。", {"pulmonary_nodule": "uncertain"}),
         ("No suspicious nodule in the lungs.", {"pulmonary_nodule": "absent"}),
+        ("肝内见无强化低密度影。", {"hypodense_lesion": "present"}),
+        ("左肺未见强化结节。", {"pulmonary_nodule": "absent"}),
         # dictation
         (
             "b/l pleural effusions w/o PTX, c/w pneumonia",

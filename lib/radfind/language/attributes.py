@@ -56,12 +56,17 @@ def _names() -> dict[str, str]:
     return {term: name for name, terms in table.items() for term in terms}
 
 
+_NOT_ENHANCING = r"(?!(?<=无)强化的?(?:[低等]密度|囊))"  # "无强化低密度影" does not enhance
+
+
 @functools.cache
 def _pattern() -> re.Pattern[str]:
     terms = sorted(_names(), key=len, reverse=True)
     latin = "|".join(re.escape(term).replace(r"\-", "[- ]?").replace(r"\ ", "[- ]") for term in terms if term.isascii())
     chinese = "|".join(re.escape(term) for term in terms if not term.isascii())
-    return re.compile(rf"(?<![a-z])(?<!non-)(?<!not )(?P<latin>{latin})(?![a-z])|(?P<chinese>{chinese})")
+    return re.compile(
+        rf"(?<![a-z])(?<!non-)(?<!not )(?P<latin>{latin})(?![a-z])|{_NOT_ENHANCING}(?P<chinese>{chinese})"
+    )
 
 
 def find_attributes(folded: str, start: int, stop: int) -> list[Attribute]:

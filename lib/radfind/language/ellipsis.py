@@ -138,7 +138,7 @@ def _only_likens(folded: str, mention: Mention, named: Sequence[Mention]) -> boo
     if words == "壁厚" and re.match(r"约?为?\s?[0-9]", folded[mention.stop : mention.stop + 4]):
         return True
     if _ENHANCES.fullmatch(words):
-        if folded.endswith(("无", "未见", "无明显", "未见明显"), 0, mention.start) and any(
+        if folded.endswith(("无", "无明显"), 0, mention.start) and any(
             other.start - mention.stop in (0, 1) for other in named
         ):
             return True  # "无强化低密度影"
