@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from types import SimpleNamespace
 from typing import cast
 
@@ -48,7 +49,7 @@ class Scan:
         self.anatomy = SimpleNamespace(frames={}, covers=lambda region, side=None: shown)
 
     def lesions(self, family: str, context: Context) -> tuple[Lesion, ...]:
-        return self._lesions if family == "nodule" else ()
+        return tuple(lesion for lesion in self._lesions if (lesion.concept == "consolidation") == (family == "opacity"))
 
     def own_mask(self, found: Lesion, volume: Volume) -> npt.NDArray[np.bool_]:
         return found.full_mask(SHAPE)
@@ -137,3 +138,22 @@ def test_a_place_outside_is_named() -> None:
     reason = answerer(shown="none").verify(TextPrompt("Nodule in the right lower lobe."))[0].reason
     assert reason == "The scan does not show the right lower lobe."
     assert answerer(shown="none").verify(TextPrompt("Lung nodule."))[0].reason == "The scan does not show the lungs."
+
+
+@pytest.mark.parametrize("text", ["Lung mass.", "A 60 mm mass in the right lung.", "右肺肿块。", "No lung mass."])
+def test_dense_lung_that_merges_may_be_the_mass(text: str) -> None:
+    dense = dataclasses.replace(lesion(1.0, longest=120.0), concept="consolidation", attributes=())
+    asked = answerer(dense)
+    verdict = asked.verify(TextPrompt(text))[0]
+    assert (verdict.answer, verdict.code) == ("maybe", "not_supported")
+    assert "consolidation" in verdict.reason
+    assert asked.verify(TextPrompt("Mass in the left lung."))[0].code == "wrong_side"
+    assert asked.verify(TextPrompt("Lung nodule."))[0].code == "not_found"
+    if not text.startswith("No"):
+        assert 0.5 <= asked.rank(TextPrompt(text), top_k=10, threshold=0.0, spread=True).slices[0].score < 0.7
+
+
+def test_a_mass_that_was_found_is_not_outlined_a_second_time_as_consolidation() -> None:
+    dense = dataclasses.replace(lesion(1.0, longest=120.0), concept="consolidation", attributes=())
+    mass = dataclasses.replace(lesion(1.0, longest=40.0, first=7), concept="pulmonary_mass")
+    assert len(answerer(dense, mass).segment([TextPrompt("lung mass")]).segments) == 1

@@ -16,7 +16,7 @@ from radfind.engines.builtin.matching import ENOUGH, Match, best_matches
 from radfind.engines.builtin.ranking import Exhibit, bookmarks, exhibit, slice_scores
 from radfind.engines.builtin.structures import structure_mask, structure_supported
 from radfind.engines.builtin.verifying import DOUBTFUL, SURE, Judgement, judge_statement, judge_unseen, supporting
-from radfind.engines.builtin.vocabulary import family_of
+from radfind.engines.builtin.vocabulary import family_of, may_merge
 from radfind.engines.builtin.whereabouts import covered, covered_structure
 from radfind.errors import NotSupportedError, PromptError
 from radfind.language.findings import Finding, Reading, Span
@@ -157,7 +157,12 @@ class Answerer:
         family = self._family(finding)
         if family is not None:
             lesions = self._analysis.lesions(family, self._context.part(0.1, 0.9))
-            return Found(finding, tuple(best_matches(finding, lesions, self._analysis.anatomy)))
+            matches = best_matches(finding, lesions, self._analysis.anatomy)
+            if may_merge(finding) and not supporting(matches):
+                dense = self._analysis.lesions("opacity", self._context)
+                merged = tuple(lesion for lesion in dense if lesion.concept == "consolidation")
+                matches = best_matches(finding, lesions + merged, self._analysis.anatomy)
+            return Found(finding, tuple(matches))
         return Found(finding, structure=structure_mask(self._analysis, finding, self._volume))
 
     def _evidence(self, found: Found) -> list[tuple[float, Evidence]]:

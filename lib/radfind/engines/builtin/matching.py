@@ -13,6 +13,7 @@ from radfind.engines.builtin.vocabulary import (
     calcified_asked,
     density_agreement,
     density_asked,
+    may_merge,
     same_kind,
 )
 from radfind.engines.builtin.whereabouts import place_agreement
@@ -34,6 +35,9 @@ MAYBE_CALCIFIED_HU = 164.0
 SMALLEST_SURE_MM = 6.0
 """Densities of smaller nodules are averaged with the lung around (Fleischner Society, Bankier et al., 2017)."""
 
+MERGED = 0.6
+"""How far consolidation answers to "mass": one that merges with mediastinum or chest wall looks the same."""
+
 GOOD = 0.5
 """A component at or above this agrees; below it contradicts."""
 
@@ -50,7 +54,7 @@ class Match:
         kind: nodule or mass, density class, and what else the lesion is called.
         side: 1 when the side agrees or the text names none.
         place: lobe, segment, zone (see `regions.place_score`), without the side.
-        size: 1 when no size is given.
+        size: 1 when no size is given, or for a consolidation, which has no diameter.
         attributes: calcification; what cannot be measured does not count.
     """
 
@@ -98,7 +102,7 @@ def match(finding: Finding, lesion: Lesion, anatomy: Anatomy) -> Match:
         kind=_kind(finding, lesion),
         side=_side(finding, lesion),
         place=place_agreement(anatomy, finding.place, lesion),
-        size=size_agreement(finding, lesion),
+        size=1.0 if lesion.concept == "consolidation" else size_agreement(finding, lesion),
         attributes=_attributes(finding, lesion),
     )
 
@@ -129,6 +133,8 @@ def _one_size(reported: float, measured: float) -> float:
 def _kind(finding: Finding, lesion: Lesion) -> float:
     found = lesion.attributes[0] if lesion.attributes else ""
     density = density_agreement(density_asked(finding), found, lesion.longest_mm)
+    if lesion.concept == "consolidation" and may_merge(finding):
+        return MERGED
     if "nodule" not in lesion.concept and lesion.concept != "pulmonary_mass":
         return density if same_kind(finding.concept.id, lesion.concept, default_lexicon()) else 0.4
     if finding.concept.id in ("pulmonary_mass", "mass"):

@@ -10,7 +10,7 @@ from radfind.engines.builtin.analysis import Analysis
 from radfind.engines.builtin.coverage import Coverage
 from radfind.engines.builtin.lesion import Lesion
 from radfind.engines.builtin.matching import ENOUGH, GOOD, Match
-from radfind.engines.builtin.vocabulary import same_kind, told_apart
+from radfind.engines.builtin.vocabulary import may_merge, same_kind, told_apart
 from radfind.engines.builtin.whereabouts import describe
 from radfind.language.findings import Finding
 from radfind.language.lexicon import Lexicon
@@ -122,6 +122,11 @@ def _unproven(finding: Finding, lexicon: Lexicon) -> bool:
     return any(same_kind(finding.concept.id, concept, lexicon) for concept in UNPROVEN)
 
 
+def _shows_the_kind(finding: Finding, best: Match) -> bool:
+    """Whether the best lesion is the very kind that the text names, not one that it may be."""
+    return told_apart(finding) and not (may_merge(finding) and best.lesion.concept == "consolidation")
+
+
 def _general_kind(finding: Finding, sure: list[Match], analysis: Analysis, lexicon: Lexicon) -> Judgement:
     """The answer when what was found may or may not be the special kind that the text claims or denies."""
     seen = words.sentence(analysis, sure[0].lesion, lexicon)
@@ -137,7 +142,7 @@ def _judge_claim(
     spoken_for: Collection[Lesion],
 ) -> Judgement:
     sure = supporting(matches)
-    if sure and not told_apart(finding):
+    if sure and not _shows_the_kind(finding, sure[0]):
         return _general_kind(finding, sure, analysis, lexicon)
     if sure:
         return _supported(finding, sure, analysis, lexicon)
@@ -211,7 +216,7 @@ def _contradicted(finding: Finding, others: list[Match], analysis: Analysis, lex
 def _judge_denial(finding: Finding, matches: Sequence[Match], analysis: Analysis, lexicon: Lexicon) -> Judgement:
     asked = finding.concept.english
     sure = supporting(matches)
-    if sure and not told_apart(finding):
+    if sure and not _shows_the_kind(finding, sure[0]):
         return _general_kind(finding, sure, analysis, lexicon)
     if sure:
         seen = words.sentence(analysis, sure[0].lesion, lexicon)

@@ -62,6 +62,11 @@ def same_kind(asked: str, found: str, lexicon: Lexicon) -> bool:
     return asked == found or (asked in lexicon and found in lexicon and lexicon.is_a(asked, found))
 
 
+def may_merge(finding: Finding) -> bool:
+    """Whether what a text names may lie so close to mediastinum or chest wall that it is found as consolidation."""
+    return finding.concept.id in ("mass", "pulmonary_mass")
+
+
 def always_small(finding: Finding) -> bool:
     """Whether what a text names is under 10 mm by definition: miliary, centrilobular and tree-in-bud nodules are of a
     few millimetres, perifissural ones (lymph nodes within the lung) seldom reach 10 (Fleischner Society glossary,
