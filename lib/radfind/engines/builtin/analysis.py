@@ -14,10 +14,11 @@ import numpy.typing as npt
 
 from radfind.engines.api import Context
 from radfind.engines.builtin.anatomy import Anatomy
+from radfind.engines.builtin.emphysema import find_emphysema
 from radfind.engines.builtin.field import LungField, lung_field
 from radfind.engines.builtin.lesion import Lesion
 from radfind.engines.builtin.nodules import find_nodules
-from radfind.engines.builtin.opacities import find_emphysema, find_opacities
+from radfind.engines.builtin.opacities import find_opacities
 from radfind.engines.builtin.pleura import find_effusions, find_pneumothoraces
 from radfind.errors import ImageError, NotSupportedError
 from radfind.volume import Volume

@@ -19,7 +19,7 @@ from radfind.engines.builtin.field import CLOSING_MM, LungField, close_within
 from radfind.engines.builtin.grid import Mask, Overview, close, depth, dilate, erode, spread
 from radfind.engines.builtin.lesion import Lesion
 from radfind.engines.builtin.pleura import central_zone
-from radfind.engines.builtin.spread import blurred, opened, pieces, spread_lesion
+from radfind.engines.builtin.spread import above_lung, blurred, opened, pieces, spread_lesion
 
 DENSE_HU = (-250.0, 200.0)
 """Consolidation obscures vessels: soft-tissue density with some air (Fleischner glossary, Radiology 2024)."""
@@ -39,6 +39,12 @@ is closed by a smaller ball."""
 
 _VESSEL_MM = 6.0
 """Radius of the widest vessels and bronchi inside the lungs (lobar arteries: 12 mm)."""
+
+_HILAR_VESSEL_MM = 10.0
+_HILUM_MM = 60.0
+"""Radius of the interlobar arteries and the veins beside them, and how far from the midline they run."""
+
+_DOUBTFUL = 0.45
 
 _SMALLEST_ML = 2.0
 _NECK_MM = 2.5
@@ -183,19 +189,33 @@ def _judge(scan: _Scan, cores: list[Mask]) -> tuple[list[tuple[Mask, float]], Ma
 def _score(scan: _Scan, core: Mask, rest: Mask) -> float:
     """0 for a part of an organ, 1 for dense lung with aerated lung around a fifth of it or more.
 
-    Where it rests on other tissue, it must differ from it: a cap of the liver measures as the liver does.
+    Where it rests on other tissue and on the diaphragm, it must differ from that tissue: a cap of the liver measures as
+    the liver does. What merges with the mediastinum is doubtful, be it lung, a mass or an aneurysm.
     """
     step, spacing = scan.field.step, (scan.field.step,) * 3
     around = dilate(core, 4.01 * step, spacing) & ~dilate(core, 2.01 * step, spacing)
     skin = dilate(core, 1.01 * step, spacing) & ~core
     aired = float(scan.field.aerated[around].mean()) if around.any() else 0.0
     merged = float(rest[skin].mean()) if skin.any() else 1.0
-    score = np.clip((aired - merged - 0.05) / 0.1, 0.0, 1.0) * np.clip((0.35 - merged) / 0.1, 0.0, 1.0)
-    beside = dilate(core, 8.0, spacing) & rest
-    if merged >= 0.05 and beside.any():
+    if merged < 0.05:
+        score = np.clip((aired - 0.1) / 0.1, 0.0, 1.0)
+    elif above_lung(scan.field, core) > 0.5:  # no organ of the abdomen, but perhaps one of the mediastinum
+        score = _DOUBTFUL * np.clip((aired - 0.1) / 0.1, 0.0, 1.0)
+    else:
+        beside = dilate(core, 8.0, spacing) & rest
         contrast = abs(float(np.median(scan.smooth[core])) - float(np.median(scan.smooth[beside])))
-        score *= np.clip((contrast - 6.0) / 6.0, 0.0, 1.0)
+        score = np.clip((aired - merged - 0.05) / 0.1, 0.0, 1.0) * np.clip((contrast - 6.0) / 6.0, 0.0, 1.0)
+    score *= np.clip((0.35 - merged) / 0.1, 0.0, 1.0)
+    if _hilar_vessel(scan, core):
+        score = min(score, _DOUBTFUL)
     return float(score) * _bulk(core, step)
+
+
+def _hilar_vessel(scan: _Scan, core: Mask) -> bool:
+    """No thicker than the vessels at the hilum, and beside it."""
+    step = scan.field.step
+    thin = float(depth(core, (step,) * 3).max()) < _HILAR_VESSEL_MM
+    return thin and float(central_zone(scan.field, _HILUM_MM)[core].mean()) > 0.5
 
 
 def _bulk(piece: Mask, step: float) -> float:

@@ -13,7 +13,7 @@ from radfind.engines.api import Context
 from radfind.engines.builtin.field import LungField
 from radfind.engines.builtin.grid import Mask, depth, dilate, spread
 from radfind.engines.builtin.lesion import Lesion
-from radfind.engines.builtin.spread import blurred, opened, pieces, spread_lesion
+from radfind.engines.builtin.spread import above_lung, blurred, opened, pieces, spread_lesion
 
 FLUID_HU = (-25.0, 38.0)
 """Transudates and exudates measure 0 to 30 HU (Abramowitz et al., Radiol Res Pract 2009: means 6-17); muscle, liver
@@ -21,6 +21,8 @@ and spleen above 40, fat below -50."""
 
 _TISSUE_HU = 50.0
 """Muscle and unenhanced liver; the border of a fluid lies half way between."""
+
+_FAT_HU = -100.0
 
 _SOFT_HU = (-150.0, 150.0)
 
@@ -34,11 +36,15 @@ _FLUID_GROWTH_MM = 45.0
 _THIN_GROWTH_MM = 40.0
 """How far a core of fluid goes on as a layer of several voxels, and as a film on the lung."""
 
+_DOUBTFUL = 0.45
+"""Free fluid sinks to the diaphragm; with lung below it, it is encapsulated or a mass on the pleura."""
+
 _AIR_MARGIN_HU = 35.0
 _LUMEN_HU = -1000.0
 """Air without tissue in it (Hounsfield's scale); pure air of a scan lies within a few HU of it."""
 
-_AIR_GROWTH_MM = 30.0
+_AIR_GROWTH_MM = 60.0
+_AIR_END_MM = 10.0
 
 
 def find_effusions(field: LungField, context: Context) -> list[Lesion]:
@@ -60,13 +66,15 @@ def find_effusions(field: LungField, context: Context) -> list[Lesion]:
         for core in cores[:1]:
             thick = 2.0 * float(depth(core, spacing).max())
             along = _along(core, field.cage == 0, thick, step)
-            piece = _whole_layer(field, core, smooth, here, lung)
+            piece = _whole_layer(field, core, smooth, here, lung, outside)
             volume = float(piece.sum()) * step**3 / 1000.0
             score = float(
                 np.clip((thick - 5.0) / 8.0, 0.0, 1.0)
                 * np.clip(volume / 40.0, 0.0, 1.0)
                 * np.clip((along - 0.2) / 0.4, 0.0, 1.0)
             )
+            if above_lung(field, core) > 0.5:
+                score = min(score, _DOUBTFUL)
             if score < 0.2:
                 continue
             lesion = spread_lesion(
@@ -82,7 +90,9 @@ def find_effusions(field: LungField, context: Context) -> list[Lesion]:
     return sorted(found, key=lambda item: -item.score)
 
 
-def _whole_layer(field: LungField, core: Mask, smooth: npt.NDArray[np.float32], fluid: Mask, lung: Mask) -> Mask:
+def _whole_layer(
+    field: LungField, core: Mask, smooth: npt.NDArray[np.float32], fluid: Mask, lung: Mask, outside: Mask
+) -> Mask:
     """The layer that a core of fluid belongs to: what measures as the core does, as far as it is one with it."""
     step, spacing = field.step, (field.step,) * 3
     level = float(np.median(smooth[core]))
@@ -95,8 +105,11 @@ def _whole_layer(field: LungField, core: Mask, smooth: npt.NDArray[np.float32], 
     apart = bulk & ~spread(bulk, core)
     if apart.any():
         grown = spread((grown & ~dilate(apart, 5.0, spacing)) | core, core)
-    # The rim next to the lung is partly air, and was left out of the smoothing.
-    rim = dilate(grown, 1.5 * step, spacing) & (field.cage > 0) & ~field.aerated & dilate(lung, 2.01 * step, spacing)
+    # The rims next to the lung and to fat are partly air and fat: the layer goes on to half way.
+    near = dilate(grown, 1.5 * step, spacing) & outside
+    air_rim = near & dilate(lung, 2.01 * step, spacing)
+    fat_rim = near & (field.work > (level + _FAT_HU) / 2.0) & (field.work < (level + _TISSUE_HU) / 2.0)
+    rim = (air_rim | fat_rim) & ~_before_spine(field)
     return grown | rim
 
 
@@ -138,7 +151,14 @@ def _all_free_air(field: LungField, core: Mask, smooth: npt.NDArray[np.float32],
     grown = spread(inside & near & (smooth < border) | core, core)
     # The visceral pleura and the air next to the wall, which are partly tissue.
     rim = low & (dilate(grown, 1.01 * step, spacing) | (dilate(grown, 2.01 * step, spacing) & ~inside))
-    return grown | rim
+    # Thin ends of the layer measure as lung does, with pleura and wall in their voxels.
+    ends = (
+        low
+        & dilate(grown, _AIR_END_MM, spacing)
+        & dilate(~low, 3.01 * step, spacing)
+        & dilate(field.cage == 0, _AIR_END_MM, spacing)
+    )
+    return grown | rim | ends
 
 
 def _along(piece: Mask, wall: Mask, thick: float, step: float) -> float:

@@ -33,6 +33,11 @@ def opened(mask: Mask, radius_mm: float, step: float) -> Mask:
     return dilate(erode(mask, radius_mm, spacing), radius_mm, spacing) & mask
 
 
+def above_lung(field: LungField, piece: Mask) -> float:
+    """Share of a piece (0..1) with aerated lung somewhere below it: 0 on the diaphragm, where fluid gathers, too."""
+    return float(np.maximum.accumulate(field.aerated, axis=0)[piece].mean())
+
+
 def pieces(mask: Mask, step: float, smallest_ml: float) -> list[Mask]:
     """Connected pieces of at least `smallest_ml`, largest first."""
     labels, count = cc3d.connected_components(mask, connectivity=26, return_N=True)
