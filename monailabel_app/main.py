@@ -7,7 +7,8 @@ from monailabel_app import setup
 
 class RadFindApp(MONAILabelApp):
     def __init__(self, app_dir, studies, conf):  # type: ignore[no-untyped-def]
-        super().__init__(app_dir, studies, conf, name=setup.NAME, description=setup.DESCRIPTION, version=setup.VERSION)
+        about = {"name": setup.NAME, "description": setup.DESCRIPTION, "version": setup.VERSION}
+        super().__init__(app_dir, studies, conf, **about, labels=list(setup.LABELS))
 
     def init_infers(self):  # type: ignore[no-untyped-def]
         self._process = setup.process(self.datastore())
@@ -15,6 +16,9 @@ class RadFindApp(MONAILabelApp):
 
     def init_strategies(self):  # type: ignore[no-untyped-def]
         return setup.strategies()
+
+    def init_scoring_methods(self):  # type: ignore[no-untyped-def]
+        return setup.scoring()
 
     def init_datastore(self):  # type: ignore[no-untyped-def]
         return setup.datastore(self.studies)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from pathlib import Path
 from typing import Any
 
+import uvicorn
 from filelock import FileLock, Timeout
 
+from monailabel_app.gateway.http_protocol import GuardedH11
 from monailabel_app.gateway.settings import Settings, default_state, make_state
 from radfind.errors import InputError, RadFindError
 
@@ -25,6 +28,7 @@ def load_monailabel(settings: Settings) -> tuple[Any, Any]:
     os.environ.setdefault("MONAI_LABEL_DICOMWEB_CACHE_PATH", str(settings.state / "archive"))
     os.environ["MONAI_LABEL_AUTH_ENABLE"] = "false"  # the gateway knows who asks
     os.environ.setdefault("MONAI_LABEL_TRACKING_ENABLED", "false")
+    os.environ.setdefault("MONAI_LABEL_AUTO_UPDATE_SCORING", "false")  # after each save, in a process of its own
     from monailabel.app import app
     from monailabel.interfaces.utils.app import app_instance
 
@@ -34,7 +38,15 @@ def load_monailabel(settings: Settings) -> tuple[Any, Any]:
     instance.server_mode(True)
     instance.on_init_complete()
     logs.silence()  # importing MONAI Label adds handlers that log requests
+    settle()
     return app, instance
+
+
+def settle() -> None:
+    """Take what was loaded out of garbage collection. It is over half a million objects that stay; looking through
+    them halts every thread for half a second and more, whenever Python thinks it is time."""
+    gc.collect()
+    gc.freeze()
 
 
 def checked_studies(studies: str) -> str:
@@ -85,23 +97,10 @@ def serve(
         lock.release()
 
 
-def _run(settings: Settings) -> None:
-    import uvicorn
-
-    from monailabel_app.gateway.app import create
-    from monailabel_app.gateway.backend import Backend
-    from monailabel_app.gateway.http_protocol import GuardedH11
-
-    # An engine on a thread of this process may hold the interpreter for one interval: answers should not wait for it.
-    sys.setswitchinterval(0.001)
-    failures: list[BaseException] = []
-
-    def stop(error: BaseException) -> None:
-        failures.append(error)
-        server.should_exit = True
-
+def http_server(app: Any, settings: Settings) -> uvicorn.Server:
+    """The HTTP server for the gateway, as `settings` say."""
     config = uvicorn.Config(
-        create(settings, Backend(lambda: load_monailabel(settings), stop)),
+        app,
         host=settings.host,
         port=settings.port,
         http=GuardedH11,
@@ -116,7 +115,22 @@ def _run(settings: Settings) -> None:
         timeout_keep_alive=30,
         timeout_graceful_shutdown=10,
     )
-    server = uvicorn.Server(config)
+    return uvicorn.Server(config)
+
+
+def _run(settings: Settings) -> None:
+    from monailabel_app.gateway.app import create
+    from monailabel_app.gateway.backend import Backend
+
+    # An engine on a thread of this process may hold the interpreter for one interval: answers should not wait for it.
+    sys.setswitchinterval(0.001)
+    failures: list[BaseException] = []
+
+    def stop(error: BaseException) -> None:
+        failures.append(error)
+        server.should_exit = True
+
+    server = http_server(create(settings, Backend(lambda: load_monailabel(settings), stop)), settings)
     scheme = "https" if settings.tls_certificate else "http"
     print(f"RadFind is loading; it will answer at {scheme}://{settings.host}:{settings.port}", flush=True)
     server.run()

@@ -7,11 +7,13 @@ from pathlib import Path
 
 from monailabel.interfaces.datastore import Datastore
 from monailabel.interfaces.tasks.infer_v2 import InferTask
+from monailabel.interfaces.tasks.scoring import ScoringMethod
 from monailabel.interfaces.tasks.strategy import Strategy
 
 import radfind
 from monailabel_app.dicomweb import DicomWebDatastore
 from monailabel_app.gateway.settings import default_state
+from monailabel_app.scoring import LabelDice
 from monailabel_app.strategies import AtRandom, First, LeastExplained
 from monailabel_app.studies import StudiesDatastore
 from monailabel_app.task_process import HostedTask, TaskProcess
@@ -31,6 +33,9 @@ VERSION = radfind.__version__
 DESCRIPTION = (
     "Text or visual prompts in; labelmaps, ranked slices and verdicts out. Research software, not a medical device."
 )
+LABELS = ("object",)
+"""The vocabulary is open, but stock clients begin with a segment for each of these: Slicer has one to click into, and
+OHIF, which knows no other names, has one to draw. What is found brings its own name."""
 
 
 def datastore(studies: str) -> Datastore:
@@ -78,3 +83,7 @@ def infers(store: Datastore, where: TaskProcess) -> dict[str, InferTask]:
 
 def strategies() -> dict[str, Strategy]:
     return {"random": AtRandom(), "first": First(), "least_explained": LeastExplained()}
+
+
+def scoring() -> dict[str, ScoringMethod]:
+    return {"dice": LabelDice()}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -70,8 +72,14 @@ def option(request: Mapping[str, Any], name: str, default: Any) -> Any:
         raise InputError(f"The option '{name}' must be {kind}, not {str(value)[:80]!r}.") from error
 
 
-def result_file(suffix: str) -> Path:
-    """An empty temporary file for a result; the server deletes it after sending."""
-    handle = tempfile.NamedTemporaryFile(prefix="radfind-", suffix=suffix, delete=False)  # noqa: SIM115
-    handle.close()
-    return Path(handle.name)
+@contextlib.contextmanager
+def result_file(suffix: str) -> Iterator[Path]:
+    """An empty temporary file for a result. The server deletes it after sending; it goes at once when there is no
+    result because something failed."""
+    handle, name = tempfile.mkstemp(prefix="radfind-", suffix=suffix)
+    os.close(handle)
+    try:
+        yield Path(name)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise

@@ -24,6 +24,6 @@ class BookmarksTask(RadFindTask):
     def __call__(self, request: dict[str, Any]) -> tuple[str | None, dict[str, Any]]:
         volume = self.volume(request)
         ranking = rank_request(volume, request)
-        file = result_file(".json")
-        write_bookmarks(file, ranking, volume, option(request, "text", ""))
-        return str(file), ranking_to_wire(ranking)
+        with result_file(".json") as file:
+            write_bookmarks(file, ranking, volume, option(request, "text", ""))
+            return str(file), ranking_to_wire(ranking)

@@ -45,12 +45,12 @@ def answer(
     """Segment and write the labelmap: one label, named as the client named its segment."""
     segmenter, chosen = choose(option(request, "engine", "auto"), "segment")
     segmentation: Segmentation = segmenter.segment(volume, prompts, context=context(request))
-    file = result_file(".nrrd")
-    write_labelmap(segmentation, file, volume, compress=option(request, "result_compress", True))
-    wire = segmentation_to_wire(segmentation)
-    label = name or option(request, "label_name", "object") or "object"
-    names = {label if n == 0 else entry["name"]: entry["label"] for n, entry in enumerate(wire["segments"])}
-    return str(file), {**wire, "engine": chosen, "label_names": names, "volume": volume_to_wire(volume)}
+    with result_file(".nrrd") as file:
+        write_labelmap(segmentation, file, volume, compress=option(request, "result_compress", True))
+        wire = segmentation_to_wire(segmentation)
+        label = name or option(request, "label_name", "object") or "object"
+        names = {label if n == 0 else entry["name"]: entry["label"] for n, entry in enumerate(wire["segments"])}
+        return str(file), {**wire, "engine": chosen, "label_names": names, "volume": volume_to_wire(volume)}
 
 
 def click_prompts(request: Mapping[str, Any], volume: Volume) -> list[Prompt]:

@@ -48,8 +48,10 @@ class ExportTask(RadFindTask):
                 ranking=ranking, verdicts=verdicts, text=text, anonymous_key=key.encode() if key else None,
             )  # fmt: skip
             asked.step(0.95, "packing")
-            target = result_file(".zip")
-            with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+            with (
+                result_file(".zip") as target,
+                zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
+            ):
                 for file in files:
                     archive.write(file, file.name)
         return str(target), {

@@ -64,12 +64,12 @@ class SegmentTask(RadFindTask):
         volume = self.volume(request)
         prompts = prompts_of(volume, request, lambda wire: self._finder.find(wire, request))
         segmentation = self._answered(volume, prompts, request)
-        file = result_file(extension)
-        write_labelmap(segmentation, file, volume, compress=option(request, "result_compress", True))
-        sent = {name: option(request, name, False) for name in ("masks", "polygons")}
-        wire = segmentation_to_wire(segmentation, **sent)
-        names = {entry["name"]: entry["label"] for entry in wire["segments"]}
-        return str(file), {**wire, "label_names": names, "volume": volume_to_wire(volume)}
+        with result_file(extension) as file:
+            write_labelmap(segmentation, file, volume, compress=option(request, "result_compress", True))
+            sent = {name: option(request, name, False) for name in ("masks", "polygons")}
+            wire = segmentation_to_wire(segmentation, **sent)
+            names = {entry["name"]: entry["label"] for entry in wire["segments"]}
+            return str(file), {**wire, "label_names": names, "volume": volume_to_wire(volume)}
 
     def _answered(self, volume: Volume, prompts: list[Prompt], request: dict[str, Any]) -> Segmentation:
         engine, running, here = option(request, "engine", "auto"), context(request), str(request.get("image", ""))

@@ -39,6 +39,7 @@ def test_info_lists_the_tasks_in_stock_form(stock) -> None:
     assert types["radfind_rank"] == types["radfind_verify"] == "others"
     assert info["models"]["radfind_segment"]["config"]["text"]
     assert {"random", "first"} <= set(info["strategies"])
+    assert info["labels"] == ["object"]  # what stock clients begin with; a long list would fill their scenes
 
 
 def test_segment_lands_on_the_lesion_in_the_images_geometry(stock, server) -> None:

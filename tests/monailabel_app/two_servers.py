@@ -17,8 +17,7 @@ import uvicorn
 APP = Path(__file__).parent / "plain_app"
 
 
-def start(app: object) -> str:
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning", timeout_keep_alive=30))  # type: ignore[arg-type]
+def start(server: uvicorn.Server) -> str:
     threading.Thread(target=server.run, daemon=True).start()
     while not server.started:
         time.sleep(0.05)
@@ -39,14 +38,18 @@ def main(studies: str, states: list[Path]) -> None:
     from monailabel_app.gateway.app import create
     from monailabel_app.gateway.backend import Backend
     from monailabel_app.gateway.settings import Settings
+    from monailabel_app.serve import http_server, settle
 
     logging.basicConfig(level=logging.INFO, stream=sys.stderr)  # as MONAI Label's own start does
-    plain = start(app)
+    options = {"host": "127.0.0.1", "port": 0, "log_level": "warning", "timeout_keep_alive": 30}
+    plain = start(uvicorn.Server(uvicorn.Config(app, **options)))  # type: ignore[arg-type]
     ours = []
     for state in states:
+        settings = Settings(studies, state, port=0, slots={"sleep": 3, "quick": 16}, rate=1e6)
         backend = Backend(lambda: (app, app_instance()))
-        ours.append(start(create(Settings(studies, state, slots={"sleep": 3, "quick": 4}, rate=1e6), backend)))
+        ours.append(start(http_server(create(settings, backend), settings)))
         backend.wait(60)
+    settle()
     print(plain, *ours, flush=True)
     sys.stdin.read()  # until whoever started this goes away
 
