@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -302,7 +304,7 @@ def test_multi_frame_sources(shared_data: Callable[[str], Path], tmp_path: Path)
 
 def test_dcmqi_reads_seg_voxel_exact(written: Written, tmp_path: Path) -> None:
     """Its labelmaps hold the used slices only; they are put on the source's grid by position."""
-    program = shutil.which("segimage2itkimage")
+    program = shutil.which("segimage2itkimage", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     if program is None:
         pytest.skip("dcmqi is not installed (pip install dcmqi)")
     import SimpleITK as sitk
