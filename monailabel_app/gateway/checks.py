@@ -16,6 +16,8 @@ _PLAIN = re.compile(r"[\w .,:+()\[\]#%=-]{0,256}")  # no slash, backslash or til
 MAX_PARAMS_CHARS = 8 << 20
 """Longest `params` text: room for a million scribbled voxels."""
 MAX_DEPTH = 8
+MAX_STRUCTURE_DEPTH = 32
+"""Of `params` as a whole, with prompts in them. What is far deeper cannot be handed to another process."""
 LARGEST = 2**63
 """Numbers beyond it, and infinities, which JSON can spell as 1e999, are no voxel, millimetre or count."""
 
@@ -95,11 +97,20 @@ def parsed_params(text: str | bytes | None) -> dict[str, Any]:
             json.dumps(value, ensure_ascii=False).encode("utf-8")  # "\ud800": half a character, which nothing can store
     except (ValueError, RecursionError) as error:
         raise Refusal(400, "The params are not valid JSON.") from error
+    if not _no_deeper_than(value, MAX_STRUCTURE_DEPTH):
+        raise Refusal(400, "The params are nested too deeply.")
     if value is None:
         return {}
     if not isinstance(value, dict):
         raise Refusal(400, "The params must be a JSON object.")
     return value
+
+
+def _no_deeper_than(value: Any, depth: int) -> bool:
+    if not isinstance(value, dict | list):
+        return True
+    inside = value.values() if isinstance(value, dict) else value
+    return depth > 0 and all(_no_deeper_than(item, depth - 1) for item in inside if isinstance(item, dict | list))
 
 
 def _no_constant(name: str) -> float:

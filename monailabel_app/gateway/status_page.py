@@ -22,11 +22,14 @@ _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 60rem; padding: 0 1rem; color: #222;
   background: #fff }
 table { border-collapse: collapse; margin: .5rem 0 1.5rem; width: 100% }
-th, td { text-align: left; padding: .3rem .8rem .3rem 0; border-bottom: 1px solid #ddd; vertical-align: top }
+th, td { text-align: left; padding: .3rem .8rem .3rem 0; border-bottom: 1px solid #ddd; vertical-align: top;
+  overflow-wrap: anywhere }
 th { font-weight: 600 } h1 { font-size: 1.4rem } h2 { font-size: 1.1rem } .dim { color: #666 }
 @media (prefers-color-scheme: dark) { body { color: #ddd; background: #181818 } th, td { border-color: #444 }
   .dim { color: #aaa } }
 """
+
+_META = "<meta charset=utf-8><meta name=viewport content=width=device-width><meta http-equiv=refresh content=5>"
 
 
 async def as_json(request: Request) -> Response:
@@ -38,7 +41,7 @@ async def as_page(request: Request) -> Response:
     """The page; it loads itself again every five seconds and holds no script."""
     status = await _status(request)
     jobs = [
-        [j["id"][:8], j["model"], j["engine"], j["state"], f"{j['progress']:.0%}", j["message"]] for j in status["jobs"]
+        [j["id"][:8], j["model"], j["engine"], j["state"], f"{j['progress']:.0%}", _remark(j)] for j in status["jobs"]
     ]
     lanes = [[lane["name"], lane["running"], lane["places"], lane["waiting"]] for lane in status["lanes"]]
     engines = [[e["name"], e["device"], "ready" if e["available"] else e["reason"]] for e in status["engines"]]
@@ -53,8 +56,13 @@ async def as_page(request: Request) -> Response:
             "<p class=dim>Research software, not a medical device.</p>",
         ]
     )
-    head = f"<meta charset=utf-8><meta http-equiv=refresh content=5><title>RadFind</title><style>{_STYLE}</style>"
+    head = f"{_META}<title>RadFind</title><style>{_STYLE}</style>"
     return HTMLResponse(f"<!doctype html><html lang=en><head>{head}</head><body>{body}</body></html>")
+
+
+def _remark(job: dict[str, Any]) -> str:
+    """What a job does, or how it failed: never the sentence, which may quote the question, on a screen others see."""
+    return f"answered {job['error']['status']}" if job["error"] else str(job["message"])
 
 
 def _table(title: str, columns: list[str], rows: list[list[Any]]) -> str:

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import httpx
 import pytest
-from gateway_fakes import FakeTask, live
+from gateway_fakes import FakeTask, eventually, live
 
 from monailabel_app.gateway.policy import Role
 from monailabel_app.gateway.settings import Settings
@@ -120,6 +120,14 @@ def test_stock_login(tmp_path: Path, store: TokenStore) -> None:
         assert client.post("/auth/token", data={**login, "password": "x"}).status_code == 401
         assert client.get("/auth/token/valid", headers=bearer(token)).json()["roles"] == ["reader"]
         assert client.get("/auth/token/valid", headers=bearer("x")).status_code == 401
+
+
+def test_the_status_page_quotes_no_question(tmp_path: Path) -> None:
+    task = FakeTask(fail=InputError("'Mr Doe <b>' names nothing that can be looked for"))
+    with live(tmp_path, {"fake": task}) as server, httpx.Client(base_url=server.url) as client:
+        client.post("/radfind/jobs?model=fake&image=scan")
+        eventually(lambda: "answered 400" in client.get("/radfind/status").text)
+        assert "Doe" not in client.get("/radfind/status").text
 
 
 def test_a_browser_may_log_in_to_the_status_page_only(tmp_path: Path, store: TokenStore) -> None:

@@ -247,6 +247,7 @@ def test_deep_and_long_params() -> None:
         '{"x": ' + "9" * 4000 + "}",
         '{"x": {"../y": 1}}',
         '{"x": {"path": 1}}',
+        '{"prompts": ' + "[" * 400 + "]" * 400 + "}",  # a process could not hand it to another
     ],
 )
 def test_params_that_would_break_what_comes_after(params: str) -> None:
