@@ -22,9 +22,10 @@ _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 60rem; padding: 0 1rem; color: #222;
   background: #fff }
 table { border-collapse: collapse; margin: .5rem 0 1.5rem; width: 100% }
-th, td { text-align: left; padding: .3rem .8rem .3rem 0; border-bottom: 1px solid #ddd; vertical-align: top;
-  overflow-wrap: anywhere }
+th, td { text-align: left; padding: .3rem .8rem .3rem 0; border-bottom: 1px solid #ddd; vertical-align: top }
+td:last-child { overflow-wrap: anywhere }
 th { font-weight: 600 } h1 { font-size: 1.4rem } h2 { font-size: 1.1rem } .dim { color: #666 }
+@media (max-width: 30rem) { body { font-size: 13px; padding: 0 .5rem } th, td { padding-right: .4rem } }
 @media (prefers-color-scheme: dark) { body { color: #ddd; background: #181818 } th, td { border-color: #444 }
   .dim { color: #aaa } }
 """
