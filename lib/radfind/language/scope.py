@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 from radfind.language.findings import Presence
-from radfind.language.text import Piece
+from radfind.language.text import Piece, fold
 
 CueKind = Literal[
     "neutral", "deny_after", "deny_before", "deny_either", "hedge_after", "hedge_before", "hedge_either",
@@ -83,6 +83,18 @@ def find_cues(folded: str, start: int, stop: int) -> list[Cue]:
         if match.end() > match.start():
             cues.append(Cue(match.start(), match.end(), kinds[int(name[1:])]))
     return cues
+
+
+_ALL_CLEAR = re.compile(
+    r"\b(?:no|without)\s(?:\w+\s){0,2}(?:abnormalit(?:y|ies)|findings?|disease)\b"
+    r"|\b(?:normal|unremarkable|clear)\b|清晰|(?:未见|无)(?:明显|明确)?异常"
+)
+
+
+def says_all_is_normal(text: str) -> bool:
+    """Whether a text without findings denies in general: "The lungs are clear.", "No acute findings", "双肺清晰"."""
+    folded = fold(text)
+    return bool(_ALL_CLEAR.search(folded)) or any(c.kind == "normal" for c in find_cues(folded, 0, len(folded)))
 
 
 def clauses(folded: str, sentence: Piece, named: Sequence[Piece], chinese: bool) -> list[Piece]:

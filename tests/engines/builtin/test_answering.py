@@ -157,3 +157,32 @@ def test_a_mass_that_was_found_is_not_outlined_a_second_time_as_consolidation() 
     dense = dataclasses.replace(lesion(1.0, longest=120.0), concept="consolidation", attributes=())
     mass = dataclasses.replace(lesion(1.0, longest=40.0, first=7), concept="pulmonary_mass")
     assert len(answerer(dense, mass).segment([TextPrompt("lung mass")]).segments) == 1
+
+
+@pytest.mark.parametrize("text", ["Lung nodule.", "No lung nodule.", "右肺结节。"])
+def test_doubtful_dense_lung_may_be_the_nodule(text: str) -> None:
+    """It is told of, neither outlined nor ranked; what is far larger than the nodule, or certain, is not it."""
+    dense = dataclasses.replace(lesion(0.45, longest=80.0), concept="consolidation", attributes=())
+    verdict = answerer(dense).verify(TextPrompt(text))[0]
+    assert verdict.answer == "maybe" and "consolidation" in verdict.reason
+    assert answerer(dense).segment([TextPrompt("lung nodule")]).segments == ()
+    assert answerer(dense).verify(TextPrompt("An 8 mm nodule in the right lung."))[0].answer == "no"
+    assert answerer(dense).verify(TextPrompt("Ground-glass nodule."))[0].answer == "no"
+    assert "consolidation" not in answerer(dataclasses.replace(dense, score=0.9)).verify(TextPrompt(text))[0].reason
+
+
+@pytest.mark.parametrize("text", ["The lungs are clear.", "No acute findings.", "双肺清晰。", "两肺未见异常。"])
+def test_a_denial_in_general_names_no_single_finding(text: str) -> None:
+    verdict = answerer().verify(TextPrompt(text))[0]
+    assert (verdict.answer, verdict.code) == ("maybe", "vague")
+    assert "no single finding to check" in verdict.reason
+    assert "no single finding" not in answerer().verify(TextPrompt("The weather is nice."))[0].reason
+
+
+def test_a_place_that_cannot_be_told_is_said_to_be() -> None:
+    for text in ("Nodule in the right hilum.", "No nodule in the right hilum."):
+        for asked in (answerer(lesion(0.9)), answerer()):
+            verdict = asked.verify(TextPrompt(text))[0]
+            assert verdict.answer == "maybe" and "cannot tell where 'lung hilum' is" in verdict.reason
+    assert answerer(lesion(0.9)).verify(TextPrompt("Nodule in the left hilum."))[0].code == "wrong_side"
+    assert "cannot tell" not in answerer(lesion(0.9)).verify(TextPrompt("Nodule in the right lung."))[0].reason

@@ -14,14 +14,16 @@ from radfind.engines.builtin.analysis import Analysis
 from radfind.engines.builtin.lesion import Lesion
 from radfind.engines.builtin.matching import ENOUGH, Match, best_matches
 from radfind.engines.builtin.ranking import Exhibit, bookmarks, exhibit, slice_scores
+from radfind.engines.builtin.regions import unresolved
 from radfind.engines.builtin.structures import structure_mask, structure_supported
 from radfind.engines.builtin.verifying import DOUBTFUL, SURE, Judgement, judge_statement, judge_unseen, supporting
-from radfind.engines.builtin.vocabulary import family_of, may_merge
+from radfind.engines.builtin.vocabulary import family_of, may_be_lump, may_merge
 from radfind.engines.builtin.whereabouts import covered, covered_structure
 from radfind.errors import NotSupportedError, PromptError
 from radfind.language.findings import Finding, Reading, Span
 from radfind.language.lexicon import Lexicon
 from radfind.language.reader import read
+from radfind.language.scope import says_all_is_normal
 from radfind.prompts import TextPrompt
 from radfind.results import Evidence, Ranking, Segment, Segmentation, Verdict
 from radfind.volume import Volume
@@ -158,9 +160,13 @@ class Answerer:
         if family is not None:
             lesions = self._analysis.lesions(family, self._context.part(0.1, 0.9))
             matches = best_matches(finding, lesions, self._analysis.anatomy)
-            if may_merge(finding) and not supporting(matches):
+            if (may_merge(finding) or may_be_lump(finding)) and not supporting(matches):
                 dense = self._analysis.lesions("opacity", self._context)
-                merged = tuple(lesion for lesion in dense if lesion.concept == "consolidation")
+                merged = tuple(
+                    lesion
+                    for lesion in dense
+                    if lesion.concept == "consolidation" and (may_merge(finding) or lesion.score < SURE)
+                )
                 matches = best_matches(finding, lesions + merged, self._analysis.anatomy)
             return Found(finding, tuple(matches))
         return Found(finding, structure=structure_mask(self._analysis, finding, self._volume))
@@ -256,7 +262,7 @@ class Answerer:
         evidence = tuple(
             words.lesion_evidence(self._analysis, self._volume, finding, m, self._lexicon) for m in judgement.matches
         )
-        return self._worded(finding, judgement, evidence)
+        return self._worded(finding, _place_untold(judgement, finding), evidence)
 
     def _structure_verdict(self, finding: Finding) -> Verdict:
         mask = self._look_up(finding).structure
@@ -288,6 +294,17 @@ class Answerer:
 
 
 _MOST_LESIONS = 20
+
+
+def _place_untold(judgement: Judgement, finding: Finding) -> Judgement:
+    """The judgement where the text names a place that the engine cannot tell: nothing is certain about that place."""
+    untold = unresolved(finding.place)
+    if not untold:
+        return judgement
+    reason = f"{judgement.reason} The built-in engine cannot tell where '{', '.join(untold)}' is on the scan."
+    if judgement.answer != "maybe" and judgement.code in ("supported", "not_found", "found_though_denied"):
+        return dataclasses.replace(judgement, answer="maybe", code="not_supported", confidence=0.5, reason=reason)
+    return dataclasses.replace(judgement, reason=reason)
 
 
 def _least_score(finding: Finding) -> float:
@@ -330,6 +347,11 @@ def _suggestion(span: Span, terms: tuple[str, ...]) -> str:
 def _nothing_read(reading: Reading) -> str:
     shown = reading.text.strip()
     shown = shown if len(shown) <= 80 else shown[:77] + "..."
+    if says_all_is_normal(reading.text):
+        return (
+            f"'{shown}' says in general that nothing is wrong: there is no single finding to check. "
+            "Name what is denied, e.g. 'No pulmonary nodule.' or '无胸腔积液。'"
+        )
     hints = " ".join(_suggestion(span, terms) for span, terms in reading.suggestions)
     advice = hints or "Name a finding or a structure, e.g. 'nodule in the right upper lobe' or '右肺上叶结节'."
     return f"'{shown}' names nothing that can be looked for. {advice}"

@@ -13,6 +13,7 @@ from radfind.engines.builtin.vocabulary import (
     calcified_asked,
     density_agreement,
     density_asked,
+    may_be_lump,
     may_merge,
     same_kind,
 )
@@ -37,6 +38,12 @@ SMALLEST_SURE_MM = 6.0
 
 MERGED = 0.6
 """How far consolidation answers to "mass": one that merges with mediastinum or chest wall looks the same."""
+
+MERGED_NODULE = 0.5
+"""The same for a nodule or lesion: enough to be told of, too little to be ranked or outlined as one."""
+
+LARGEST_LUMP_MM = 100.0
+"""Dense lung longer than this is no lump that a text would call a nodule."""
 
 GOOD = 0.5
 """A component at or above this agrees; below it contradicts."""
@@ -135,6 +142,10 @@ def _kind(finding: Finding, lesion: Lesion) -> float:
     density = density_agreement(density_asked(finding), found, lesion.longest_mm)
     if lesion.concept == "consolidation" and may_merge(finding):
         return MERGED
+    if lesion.concept == "consolidation" and may_be_lump(finding):
+        told = finding.sizes_mm[0] if finding.sizes_mm else (finding.size_range_mm or (0.0, np.inf))[1]
+        fits = lesion.longest_mm <= LARGEST_LUMP_MM and told >= 0.5 * lesion.longest_mm
+        return MERGED_NODULE if fits else 0.1
     if "nodule" not in lesion.concept and lesion.concept != "pulmonary_mass":
         return density if same_kind(finding.concept.id, lesion.concept, default_lexicon()) else 0.4
     if finding.concept.id in ("pulmonary_mass", "mass"):

@@ -64,6 +64,8 @@ _SITE_WORDS: dict[str, tuple[str | None, str | None, str | None]] = {  # side, l
     "lung_apex": (None, None, "apical"),
     "lung_base": (None, None, "basal"),
 }
+_GENERAL_SITES = ("upper_lobe", "middle_lobe", "lower_lobe", "lung_segment", "thorax")  # told by lobes and segments
+_PLEURAL_SITES = ("pleural_space", "diaphragm", "costophrenic_angle")  # where any effusion is
 _ZONES = frozenset(
     {
         *("apical", "basal", "perihilar", "peripheral", "subpleural", "central", "anterior", "posterior"),
@@ -108,8 +110,8 @@ def unresolved(place: Place) -> tuple[str, ...]:
     words = [zone for zone in place.zones if zone not in _ZONES]
     words += [name for name in place.segments if not segment_numbers(name)]
     words += place.levels
-    lung_like = {"lung", "pleura", *_SITE_WORDS}
-    words += [site.id for site in place.sites if site.id not in lung_like]
+    known = {"lung", "pleura", *_SITE_WORDS, *_GENERAL_SITES, *_PLEURAL_SITES}
+    words += [site.english for site in place.sites if site.id not in known]
     return tuple(words)
 
 

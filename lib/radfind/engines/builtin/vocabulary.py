@@ -67,6 +67,12 @@ def may_merge(finding: Finding) -> bool:
     return finding.concept.id in ("mass", "pulmonary_mass")
 
 
+def may_be_lump(finding: Finding) -> bool:
+    """Whether a text names a solid nodule or lesion in general, which dense lung of doubtful nature may be."""
+    named = finding.concept.id in ("nodule", "lesion", "pulmonary_nodule", "solid_nodule")
+    return named and density_asked(finding) in (None, "solid")
+
+
 def always_small(finding: Finding) -> bool:
     """Whether what a text names is under 10 mm by definition: miliary, centrilobular and tree-in-bud nodules are of a
     few millimetres, perifissural ones (lymph nodes within the lung) seldom reach 10 (Fleischner Society glossary,
