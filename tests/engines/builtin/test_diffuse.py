@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
 from functools import cache
 
 import numpy as np
 import pytest
 
+import radfind
 from radfind.engines.api import Context
 from radfind.engines.builtin.analysis import Analysis
 from radfind.engines.builtin.verifying import SURE
 from radfind.phantom import Confounder, LesionSpec, Phantom, make_phantom
 
-FAMILIES = {"pleural_effusion": "effusion", "pneumothorax": "pneumothorax", "consolidation": "opacity"}
+FAMILIES = {
+    "pleural_effusion": "effusion",
+    "pneumothorax": "pneumothorax",
+    "consolidation": "opacity",
+    "emphysema": "emphysema",
+}
 SPREADING = ("effusion", "pneumothorax", "opacity", "emphysema")
 
 
@@ -46,6 +53,35 @@ def test_outline_follows_the_truth(spec: LesionSpec, least: float) -> None:
     made = phantom(41, spec)
     truth, mask = made.truth["lesion_1"], found(made, spec.kind)
     assert 2 * (truth & mask).sum() / (truth.sum() + mask.sum()) >= least
+
+
+def test_emphysema_is_outlined_where_it_is_and_nowhere_else() -> None:
+    """How much of it is outlined is a figure, not a test: see docs/performance.md."""
+    made = phantom(41, LesionSpec("emphysema", "right", "upper", 70))
+    mask = found(made, "emphysema")
+    assert mask.any()
+    assert (mask & made.truth["lesion_1"]).sum() >= 0.9 * mask.sum()
+
+
+def test_a_mass_that_merges_with_the_mediastinum_is_pointed_at_and_never_denied() -> None:
+    made = phantom(41)
+    left = made.truth["lung_left"]
+    k = int(np.median(np.flatnonzero(left.any(axis=(1, 2)))))
+    rows, columns = np.nonzero(left[k])
+    j = int(np.median(rows))
+    centre = np.array([k, j, columns[rows == j].min()])  # on the inner edge of the lung, beside the heart
+    spacing = np.asarray(made.volume.geometry.spacing)
+    distance = np.sqrt(np.square((np.indices(left.shape).T - centre) * spacing).sum(axis=-1)).T
+    mass = (distance < 28.0) & (left | made.truth["heart"]) & ~made.truth["airway"]
+    array = made.volume.array.copy()
+    array[mass] = 45 + np.random.default_rng(0).normal(0, 14, int(mass.sum())).astype(array.dtype)
+    volume = dataclasses.replace(made.volume, array=array)
+    (claim,) = radfind.verify(volume, "Mass in the left lung.")
+    (denial,) = radfind.verify(volume, "No lung mass.")
+    assert claim.answer != "no" and denial.answer != "yes"
+    assert any(e.mask is not None and (e.mask & mass).sum() > 0.3 * (mass & left).sum() for e in claim.evidence)
+    best = radfind.rank(volume, "left lung mass").slices[0]
+    assert mass[best.index].any()
 
 
 @pytest.mark.slow
