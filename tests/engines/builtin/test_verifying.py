@@ -212,3 +212,16 @@ def test_a_claim_is_affirmed_only_by_a_sure_lesion_that_fits_it(matches: list[Ma
         best = result.matches[0]
         assert best.lesion.score >= 0.5
         assert min(best.kind, best.side, best.place, best.size) >= 0.5
+
+
+@pytest.mark.parametrize("text", ["Minimal pneumothorax.", "右侧少量胸腔积液。"])
+def test_a_slight_layer_that_was_not_found_may_have_been_missed(text: str) -> None:
+    assert judge(text).answer == "maybe"
+
+
+@pytest.mark.parametrize(("text", "answer"), [("Large pleural effusion.", "no"), ("No pneumothorax.", "yes")])
+def test_what_escapes_the_search_is_said_with_the_answer(text: str, answer: str) -> None:
+    judged = judge(text)
+    assert judged.answer == answer
+    assert "thinner than about 10 mm may escape" in judged.reason
+    assert judged.confidence < judge("No pulmonary nodule.").confidence

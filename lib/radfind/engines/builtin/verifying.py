@@ -29,6 +29,10 @@ UNPROVEN = (
 in the noise, a consolidation or a mass that merges with mediastinum, diaphragm or chest wall is taken for them, the
 others are smaller or fainter than what is searched for."""
 
+THIN_MM = 10.0
+THIN = frozenset({"pleural_effusion", "pneumothorax"})
+"""Layers thinner than `THIN_MM` are found in half of the cases (docs/performance.md): their voxels are partly lung."""
+
 COULD_BE = 0.2
 """What fits a name less than this is something else, whose place and size say nothing about what was not found."""
 
@@ -167,7 +171,17 @@ def _judge_claim(
         return _contradicted(finding, others, analysis, lexicon)
     if finding.sizes_mm and finding.sizes_mm[0] < SMALLEST_MM:
         return Judgement("maybe", "not_found", 0.5, f"No {asked} was found, but one this small may escape the search.")
-    return Judgement("no", "not_found", 0.8, f"No {asked} was found {_where_searched(finding)}.")
+    confidence, escape = _unless_thin(finding)
+    if escape and "mild" in finding.attributes:
+        return Judgement("maybe", "not_found", 0.5, f"No {asked} was found {_where_searched(finding)}{escape}.")
+    return Judgement("no", "not_found", confidence, f"No {asked} was found {_where_searched(finding)}{escape}.")
+
+
+def _unless_thin(finding: Finding) -> tuple[float, str]:
+    """How sure it is that what was not found is not there, and what to add to the reason."""
+    if finding.concept.id in THIN:
+        return 0.7, f"; one thinner than about {THIN_MM:.0f} mm may escape the search"
+    return 0.8, ""
 
 
 def _supported(finding: Finding, sure: list[Match], analysis: Analysis, lexicon: Lexicon) -> Judgement:
@@ -236,7 +250,9 @@ def _judge_denial(finding: Finding, matches: Sequence[Match], analysis: Analysis
         )
     if _unproven(finding, lexicon):
         return _may_be_missed(asked)
-    return Judgement("yes", "supported", 0.8, f"No {asked} was found {_where_searched(finding)}, as the text says.")
+    confidence, escape = _unless_thin(finding)
+    reason = f"No {asked} was found {_where_searched(finding)}, as the text says{escape}."
+    return Judgement("yes", "supported", confidence, reason)
 
 
 def _where_searched(finding: Finding) -> str:
