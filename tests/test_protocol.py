@@ -15,8 +15,6 @@ from radfind.language.concepts import Concept
 from radfind.prompts import BoxPrompt, ExemplarPrompt, LassoPrompt, MaskPrompt, PointPrompt, ScribblePrompt
 from radfind.protocol import (
     WireExample,
-    WireHeat,
-    WireMask,
     prompts_from_wire,
     ranking_to_wire,
     segmentation_to_wire,
@@ -25,6 +23,7 @@ from radfind.protocol import (
 )
 from radfind.results import Evidence, RankedSlice, Ranking, Segment, Segmentation, Verdict
 from radfind.volume import Geometry, Volume
+from radfind.wire_masks import WireHeat, WireMask
 from radfind.wire_results import ranking_from_wire, verdicts_from_wire
 
 SHAPE = (5, 6, 7)
@@ -59,7 +58,8 @@ def test_broken_masks_are_refused(change: dict[str, object]) -> None:
 @given(arrays(np.float32, st.tuples(*[st.integers(1, 9)] * 2), elements=st.floats(0, 1, width=32)))
 @settings(deadline=None)
 def test_heat_maps_survive_the_trip(heat: np.ndarray) -> None:
-    heat = heat / max(float(heat.sum()), 1e-30)
+    total = float(heat.sum(dtype=np.float64))
+    heat = (heat.astype(np.float64) / total).astype(np.float32) if total else heat
     back = WireHeat.model_validate_json(WireHeat.pack(heat).model_dump_json()).unpack()
     assert back.shape == heat.shape
     if heat.any():

@@ -14,9 +14,9 @@ import numpy.typing as npt
 from radfind.language.concepts import Concept
 from radfind.language.findings import Finding, ImageReference, Place, Span
 from radfind.language.lexicon import Lexicon, default_lexicon
-from radfind.protocol import WireHeat, WireMask
 from radfind.results import Evidence, RankedSlice, Ranking, Segment, Segmentation, Verdict
 from radfind.volume import Geometry
+from radfind.wire_masks import WireHeat, WireMask
 
 
 def ranking_from_wire(data: Mapping[str, Any], shape: tuple[int, int, int]) -> Ranking:

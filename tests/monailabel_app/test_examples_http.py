@@ -28,9 +28,9 @@ from radfind.engines.builtin.by_example.grids import to_image
 from radfind.engines.builtin.by_example.registration import Carried, Registration
 from radfind.errors import InputError
 from radfind.prompts import ExemplarPrompt
-from radfind.protocol import WireMask
 from radfind.results import Segment, Segmentation
 from radfind.volume import Geometry, Volume
+from radfind.wire_masks import WireMask
 
 SHAPE = (30, 40, 40)
 

@@ -26,8 +26,9 @@ from scene import Scene, oblique  # noqa: E402
 
 import radfind  # noqa: E402
 from radfind.prompts import BoxPrompt, PointPrompt, ScribblePrompt  # noqa: E402
-from radfind.protocol import WireMask, prompts_from_wire, segmentation_to_wire, volume_to_wire  # noqa: E402
+from radfind.protocol import prompts_from_wire, segmentation_to_wire, volume_to_wire  # noqa: E402
 from radfind.results import Segment, Segmentation  # noqa: E402
+from radfind.wire_masks import WireMask  # noqa: E402
 
 SHAPE = (9, 11, 13)
 
