@@ -24,7 +24,26 @@ from radfind.language.lexicon import Lexicon, default_lexicon
 from radfind.language.reader import read
 
 LABELS = Path(__file__).parent / "labels"
-SETS = ("en", "zh", "en2", "zh2", "en3", "zh3", "en4", "zh4", "en5", "en6", "en7", "zh5", "en8", "zh6", "en9", "zh7")
+SETS = (
+    "en",
+    "zh",
+    "en2",
+    "zh2",
+    "en3",
+    "zh3",
+    "en4",
+    "zh4",
+    "en5",
+    "en6",
+    "en7",
+    "zh5",
+    "en8",
+    "zh6",
+    "en9",
+    "zh7",
+    "en10",
+    "zh8",
+)
 WHAT = ("presence", "side", "size", "reference")
 
 

@@ -171,7 +171,7 @@ def test_synonyms_reach_one_concept(id: str, wording: str) -> None:
         ("ground\n\nglass", []),
         ("磨 玻\n璃 影", ["ground_glass_opacity"]),
         ("右肺GGO影", ["lung", "ground_glass_opacity"]),
-        ("PE is suspected; MS", []),
+        ("PE is suspected; a pe nodule; MS", ["pulmonary_embolism", "nodule"]),
         ("it may lap the edge; LAP is not seen", ["lymphadenopathy"]),
         ("renal cyst, thyroid nodules", ["renal_cyst", "thyroid_nodule"]),
         ("手术后, 充盈不足", []),

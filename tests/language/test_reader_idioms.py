@@ -128,6 +128,20 @@ def sides(text: str) -> dict[str, str | None]:
         ("Increased interlobular septal thickness.", {"septal_thickening": "present"}),
         ("Wall calcification of the brachiocephalic artery.", {"atherosclerosis": "present"}),
         ("颈动脉钙化。", {"atherosclerosis": "present"}),
+        # a question mark before its word
+        ("Lingular consolidation, ?pneumonia.", {"consolidation": "present", "pneumonia": "uncertain"}),
+        ("Consolidation (?infarct).", {"consolidation": "present", "infarction": "uncertain"}),
+        # not large, not thick
+        ("心影不大，脾不大。", {"cardiomegaly": "absent", "splenomegaly": "absent"}),
+        ("膀胱充盈良好，壁不厚。", {"bladder_wall_thickening": "absent"}),
+        ("纵隔淋巴结不大于5mm。", {}),
+        ("No PE to the segmental level.", {"pulmonary_embolism": "absent"}),
+        (
+            "右肺门及纵隔4R区淋巴结肿大。",
+            {"hilar_lymphadenopathy": "present", "mediastinal_lymphadenopathy": "present"},
+        ),
+        ("L5/S1椎间盘向左后方突出。", {"disc_herniation": "present"}),
+        ("RUL 可见 nodule；LLL 未见 consolidation。", {"pulmonary_nodule": "present", "consolidation": "absent"}),
     ],
 )
 def test_presence(text: str, expected: dict[str, str]) -> None:
@@ -152,6 +166,7 @@ def test_presence(text: str, expected: dict[str, str]) -> None:
         ),
         ("Scoliosis with the opening facing left.", {"scoliosis": None}),
         ("Scoliosis convex to the right.", {"scoliosis": None}),
+        ("RUL 可见 nodule；LLL 未见 consolidation。", {"pulmonary_nodule": "right", "consolidation": "left"}),
         ("胸椎向左侧弯。", {"scoliosis": None}),
         ("Hypodense lesion in the right kidney. It was evaluated in favor of a cyst.", {"renal_cyst": "right"}),
     ],
@@ -162,12 +177,19 @@ def test_sides(text: str, expected: dict[str, str | None]) -> None:
     assert {id: found[id] for id in expected} == expected
 
 
+def test_that_on_the_other_side_is_a_finding_of_its_own() -> None:
+    found = read("Effusion on the left, 28 mm deep, is larger than that in the right pleural space.").findings
+    assert [(f.place.side, f.sizes_mm) for f in found] == [("left", (28.0,)), ("right", ())]
+
+
 @pytest.mark.parametrize(
     ("text", "id", "mm"),
     [
         ("Pericardial 1 cm thick effusion.", "pericardial_effusion", (10.0,)),
         ("Pleural 12 mm effusion on the left.", "pleural_effusion", (12.0,)),
         ("左侧胸腔12mm积液。", "pleural_effusion", (12.0,)),
+        ("右肺空洞，壁厚薄不均，直径约2.5cm。", "cavity", (25.0,)),
+        ("左肺片状影，其内见支气管充气征，范围约45*38mm。", "pulmonary_opacity", (45.0, 38.0)),
         ("A nodular lesion compatible with an adenoma of 13 mm in the left adrenal gland.", "adrenal_nodule", (13.0,)),
     ],
 )

@@ -92,10 +92,31 @@ def test_of_an_earlier_and_a_present_size_the_present_one_counts(one: int, other
         f"Nodule in the left lower lobe, {now} mm (previously {before} mm).",
         f"The nodule in the left lower lobe has {verb} from {before} mm to {now} mm.",
         f"The nodule in the left lower lobe measures {now} mm compared with {before} mm on the prior study.",
+        f"Left lower lobe nodule, {before} mm --> {now} mm.",
+        f"Nodule in the left lower lobe, {before} mm previously, {now} mm currently.",
+        f"LLL nodule {now} mm (prev {before} mm).",
         f"左肺下叶结节由{before}mm{zh}至{now}mm。",
         f"左肺下叶结节，原{before}mm，现{now}mm。",
+        f"左肺下叶结节，约{now}mm（前{before}mm）。",
     ):
         assert [f.sizes_mm for f in read(text).findings] == [(float(now),)], text
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 99), st.integers(0, 9), st.booleans())
+def test_a_size_in_chinese_numerals_is_that_in_digits(whole: int, tenth: int, full_width: bool) -> None:
+    digits = "零一二三四五六七八九"
+    tens, ones = divmod(whole, 10)
+    words = (digits[tens] * (tens > 1) + "十" * (tens > 0) + digits[ones] * (ones > 0 or not tens)) + (
+        f"点{digits[tenth]}" if tenth else ""
+    )
+    number = f"{whole}.{tenth}" if tenth else str(whole)
+    if full_width:
+        number = number.translate({ord(c): ord(c) + 0xFEE0 for c in "0123456789."})
+    for unit, mm in (("毫米", 1.0), ("厘米", 10.0)):
+        expected = [(round((whole + tenth / 10) * mm, 3),)]
+        for text in (f"右肺上叶肿块，直径约{words}{unit}。", f"右肺上叶肿块，直径约{number}{unit}。"):
+            assert [f.sizes_mm for f in read(text).findings] == expected, text
 
 
 @settings(max_examples=30, deadline=None)

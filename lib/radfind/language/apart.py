@@ -149,7 +149,7 @@ def _split(claim: Claim, folded: str) -> list[tuple[list[PlaceWord], list[Size]]
                 ([*(_organs(shared) if sided(group) else shared), *group], [size])
                 for group, size in zip(groups, behind, strict=True)
             ]
-    listed = (claim.multiple or _EACH.match(folded, behind[-1].stop)) and all(
+    listed = (claim.multiple or "分别" in between or _EACH.match(folded, behind[-1].stop)) and all(
         _LISTED.fullmatch(folded[one.stop : other.start]) for one, other in itertools.pairwise(behind)
     )
     if (listed or claim.count == len(behind)) and (not _LARGEST.search(between) or "分别" in between):

@@ -16,13 +16,14 @@ from radfind.language.lymph_nodes import Mention, enlarged_name, with_listed_nod
 from radfind.language.text import Piece
 
 _HEART_RATIO = r"(?:cardio-?thoracic (?:ratio|index)|cto|ctr|心胸比(?:例|率)?)"
+_DISC_TO = "椎?间盘(?:局部|轻度|明显)?向[左右前后外侧上下]{1,4}方?"  # "椎间盘向左后方突出"
 # Changes the lexicon does not list as terms of their own -> the general finding they stand for; its organ makes it
 # special later ("increase in oesophageal wall thickness").
 _GENERAL: tuple[tuple[str, str], ...] = (
     (
         "wall_thickening",
         r"increase(?:d|s)? (?:in )?(?:[a-z]+ ){0,3}(?:wall )?thickness|(?:wall )?thickness(?:es)? increases?"
-        r"|thickness (?:of the (?:[a-z]+ ){1,3})?(?:(?:is|was|has|been) ){1,2}(?:[a-z]+ly )?increased",
+        r"|(?<=壁不)厚|thickness (?:of the (?:[a-z]+ ){1,3})?(?:(?:is|was|has|been) ){1,2}(?:[a-z]+ly )?increased",
     ),
     (
         "dilatation",
@@ -42,11 +43,13 @@ _GENERAL: tuple[tuple[str, str], ...] = (
         r"|(?<=lobe )collapse|collapsed(?=\s(?:(?:right|left)\s)?(?:upper|middle|lower|lung|lobe))",
     ),
     ("stenosis", r"narrowed|narrowing|stenotic|狭窄|变窄"),
+    ("disc_herniation", rf"{_DISC_TO}(?:突出|脱出)"),
+    ("disc_bulge", rf"{_DISC_TO}膨出"),
 )
 # Size words that name a finding only together with an organ: "lymph nodes are not enlarged", "心影增大".
 _ENLARGED = (
     r"enlarged|enlargement|increased in (?:size|dimensions?|volume)|increase in (?:the )?(?:size|dimensions?|volume)"
-    r"|肿大|增大|增粗"
+    r"|肿大|增大|增粗|(?<=不)大(?!于)"
 )
 # "The size of the heart has increased", "its diameter is 32 mm and increased"
 _GROWN = (
@@ -122,6 +125,7 @@ def mentions(folded: str, sentence: Piece, matches: Sequence[Match], lexicon: Le
     named = [_rejoined(folded, sentence, mention, lexicon) for mention in named]
     named = [m for m in named if not any(o is not m and o.start < m.start and m.stop < o.stop for o in named)]
     named = _shared_words(folded, sentence, named, lexicon)
+    named = [*named, *_pointed_at_again(folded, sentence, named)]
     named = with_listed_nodes(folded, sentence, named, lexicon)
     named = _with_graded(folded, sentence, named, lexicon)
     for id, pattern in _COMPOUND:
@@ -149,6 +153,20 @@ def _only_likens(folded: str, mention: Mention, named: Sequence[Mention]) -> boo
     if after is None or _LESION.search(folded, after.start, after.stop):
         return False
     return bool(_ADJECTIVE.fullmatch(folded, mention.start, after.start))
+
+
+# "the left effusion is moderate, whereas that on the right is small"
+_ANOTHER_OF_IT = re.compile(r"\b(?:that|those|the (?:one|ones)) (?=(?:on|at|in|of) the (?:right|left)\b)")
+
+
+def _pointed_at_again(folded: str, sentence: Piece, named: Sequence[Mention]) -> list[Mention]:
+    """The finding named before, on the other side: one mention for each pronoun that stands for it."""
+    found = []
+    for match in _ANOTHER_OF_IT.finditer(folded, sentence.start, sentence.stop):
+        before = max((m for m in named if m.stop <= match.start()), key=lambda m: m.stop, default=None)
+        if before is not None:
+            found.append(Mention(before.concept, match.start(), match.end() - 1))
+    return found
 
 
 # "左肾轻度积水": how much stands between an organ and its change

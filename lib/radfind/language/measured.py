@@ -16,6 +16,7 @@ _SIZE_BREAK = re.compile(
 _MEASURED_ORGAN = re.compile(r"(?:'s)?\s?(?:[a-z-]+ ){0,2}(?:length|size|measures|is|was)|(?:长)")
 _ORGAN_WIDTH = re.compile(r"(?:'s)?\s?(?:[a-z-]+ ){0,2}(?:diameter|calib[a-z]+|width)|(?:直径|宽|内径|管径)")
 _GROWN_ORGAN = re.compile(r"[^,。;]{0,6},\s?(?:管腔|最)?(?:直径|宽|内径|管径|粗)[^,。;]{0,4}")  # "阑尾增粗,直径约11mm"
+_DIAMETER_ZH = re.compile(r"(?:直径|长径|最大径|大小|范围)约?\s?\Z")
 _DIAMETER = re.compile(r"\s?(?:in\s)?diameter\b")
 _MEASURE_OF = re.compile(r"(?:diameter|calib[a-z]+|width|length|size)s? of (?:the )?\Z")
 
@@ -64,7 +65,12 @@ _GOES_BACK = re.compile(
 
 def _head(folded: str, claims: Sequence[Claim], claim: Claim | None, size: Size) -> Claim | None:
     """ "A nodule with a ground-glass halo around it, measuring 6 mm": after the comma it is the nodule again."""
-    if claim is None or not _GOES_BACK.search(folded, claim.stop, size.stop):
+    if claim is None:
+        return None
+    if claim.concept.id == "wall_thickening" and _DIAMETER_ZH.search(folded, claim.stop, size.start):
+        # "空洞,壁厚薄不均,直径约25mm": a wall has a thickness, what it encloses a diameter
+        return next((c for c in reversed(claims) if c.stop <= claim.start and c.presence == claim.presence), claim)
+    if not _GOES_BACK.search(folded, claim.stop, size.stop):
         return claim
     earlier = [c for c in claims if c.stop <= claim.start and c.presence == claim.presence and not c.describes]
     if earlier and _SUBORDINATE.search(folded, earlier[-1].stop, claim.start):
@@ -77,6 +83,7 @@ _UNMEASURED = frozenset(
     (
         *("volume_loss", "air_trapping", "mosaic_attenuation", "hepatic_steatosis", "osteoporosis"),
         *("scoliosis", "kyphosis", "degenerative_change", "mesenteric_panniculitis", "cardiomegaly", "crazy_paving"),
+        *("air_bronchogram", "honeycombing", "tree_in_bud"),
     )
 )
 # "the wall thickness of the oesophagus was measured as 8 mm and increased"

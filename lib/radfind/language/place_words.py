@@ -52,7 +52,7 @@ _SIDE = re.compile(
 _MORE_THERE = re.compile(
     r"\b(?:more|most|prominent(?:ly)?|dominant|especially|particularly|marked(?:ly)?|evident"
     r"|pronounced|greater|larger|worse)"
-    r"(?:\s(?!in\b)[a-z]+){0,2}\s(?:on|at)\s(?:the\s)?\Z|以\Z"
+    r"(?:\s(?!in\b|than\b)[a-z]+){0,2}\s(?:on|at)\s(?:the\s)?\Z|以\Z"
 )
 _DIRECTION = re.compile(
     r"[- ]?(?:opening|facing|convex(?!ity)|concav|ward|deviat|shift)|(?:侧)?(?:明显|为著|为主|显著|凸|偏|移)"

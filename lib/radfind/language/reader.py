@@ -38,9 +38,9 @@ from radfind.language.wording import (
     QUERY_WORDS,
     QUERY_ZH,
     RECOMMENDS,
+    in_chinese,
     is_plural,
     languages,
-    mostly_chinese,
 )
 
 
@@ -139,7 +139,7 @@ class _Reader:
             self.organs = words if organs else self.organs
             return
         self.nodes = None
-        chinese = mostly_chinese(folded[sentence.start : sentence.stop])
+        chinese = in_chinese(folded[sentence.start : sentence.stop])
         spans = [Piece(mention.start, mention.stop) for mention in named]
         cues = find_cues(folded, sentence.start, sentence.stop)
         if ASKS.match(folded[sentence.start : sentence.stop]):

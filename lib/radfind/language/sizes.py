@@ -20,6 +20,12 @@ RANGE_WORDS: tuple[tuple[str, tuple[float, float]], ...] = (
 
 _FACTOR = {"mm": 1.0, "cm": 10.0, "毫米": 1.0, "厘米": 10.0, "公分": 10.0, "m": 1.0, "c": 10.0}
 _NUMBER = r"[0-9]{1,4}(?:[.,][0-9]{1,2})?(?![0-9])"
+_DIGITS_ZH = {**{digit: value for value, digit in enumerate("零一二三四五六七八九")}, "两": 2, "〇": 0}
+# "一点二厘米", "十二毫米": numerals in words, below a hundred
+_LENGTH_ZH = re.compile(
+    r"(?=[零一二两三四五六七八九十])(?P<tens>[一二三四五六七八九]?十)?(?P<ones>[零一二两三四五六七八九])?(?:点(?P<tenths>[零〇一二三四五六七八九]{1,2}))?"
+    r"(?P<unit>毫米|厘米|公分)"
+)
 _UNIT = r"(?:m{2,3}|cm|millimet(?:er|re)s?|centimet(?:er|re)s?|毫米|厘米|公分)(?![a-wyz²³]|\s?[23]\b(?!\s?[.,x]))"
 _TIMES = r"\s?(?:x|\*|by|乘)\s?"
 _TO = r"\s?(?:-|to|and|至|到)\s?"
@@ -39,7 +45,8 @@ _BELOW = re.compile(
     r"|小于|不超过|不足|未超过|不大于|最大至)\s*(?:or equal to\s*)?(?:about|approximately|约)?\s*\Z"
 )
 _ABOVE = re.compile(
-    r"(?:(?:larger|greater|more|bigger|longer|over) than|exceeding|exceeds|over|above|>|≥|at least|大于|超过|不小于)\s*"
+    r"(?:(?:larger|greater|more|bigger|longer|over) than|exceeding|exceeds|over|above"
+    r"|(?<![-=])>|≥|at least|大于|超过|不小于)\s*"
     r"(?:or equal to\s*)?(?:about|approximately|约)?\s*\Z"
 )
 _BELOW_AFTER = re.compile(r"\s*(?:or|and)\s(?:less|smaller|under|below)|\s*(?:以下|以内|之内)|\s*或(?:更小|以下)")
@@ -50,7 +57,7 @@ _ABOVE_AFTER = re.compile(
 _BETWEEN = re.compile(r"(?:between|from|ranging|range|ranges|varying|介于|介乎)(?:\s(?:from|between))?\s*\Z")
 
 _PREVIOUS_BEFORE = re.compile(
-    r"(?:previous(?:ly)?|prior|formerly|earlier|before|initially|compared (?:to|with)|versus|vs\.?|old|last)"
+    r"(?:previous(?:ly)?|prev\.?|prior|formerly|earlier|before|initially|compared (?:to|with)|versus|vs\.?|old|last)"
     r"(?:\s(?:measured|measuring|size|was|were|examination|study|exam|ct|scan|value|it|its"
     r"|in|on|at|the|diameter|of|approximately"
     r"|about|to|up)){0,6}\s*[:,(]?\s*(?:\S{0,10}[0-9]\S{0,8}\s?:?\s?)?\Z"
@@ -58,14 +65,16 @@ _PREVIOUS_BEFORE = re.compile(
     r"|(?:increased|decreased|grown|enlarged|grew|shrunk|reduced|regressed|changed)\s(?:in size\s"
     r"|in diameter\s)?from\s\Z"
     r"|\(was\s\Z"
-    r"|(?:原来?|前次|前片|上次|既往|此前|以前|旧片|原片|先前|之前|前者)[^,。;]{0,10}\Z"
+    r"|[(,;]前(?:约|为)?\Z|(?:原来?|前次|前片|上次|既往|此前|以前|旧片|原片|先前|之前|前者)[^,。;]{0,10}\Z"
 )
 _PREVIOUS_AFTER = re.compile(
     r"\s*(?:in (?:size|diameter|length)\s?)?\)?\s*(?:previously|formerly|before\b(?! the)|earlier"
     r"|(?:in|on|at) (?:the|her|his|a)? ?(?:previous|prior|last|old|earlier))"
     r"|\s*(?:\(?原|\(?前片|\(?前次)(?=[)。;]|\Z)"
-    r"|\s*(?:->|→)|\s*(?:明显|稍)?(?:缩小|增大|增加|减小|减少|变)(?:至|到|为|成)"
+    r"|\s*(?:[-=]{1,2}>|→)|\s*(?:明显|稍)?(?:缩小|增大|增加|减小|减少|变)(?:至|到|为|成)"
 )
+# "8 mm previously, 11 mm currently"
+_NOW_AFTER = re.compile(r"\s?\)?,?\s?(?:currently|now|today|at present)\b(?!\s?(?:[a-z]+\s){0,3}[0-9])")
 _PREVIOUS_LATER = re.compile(r"\b(?:previous|prior|last|former|old)\s(?:[a-z]+\s){0,2}(?:exam|study|scan|ct|review|mr)")
 _STILL_THERE = re.compile(r"\b(?:also|stable|unchanged|same|similar|compared|current|now)\b|相仿|现")
 _TECHNIQUE_BEFORE = re.compile(
@@ -137,6 +146,10 @@ def find_sizes(folded: str, start: int = 0, stop: int | None = None) -> list[Siz
     sizes: list[Size] = []
     for match in _LENGTH.finditer(folded, start, stop):
         sizes += _sizes(folded, match, start, stop)
+    sizes += [
+        Size(match.start(), match.end(), (_mm_in_words(match),), None, _role(*_around(folded, match, start, stop)))
+        for match in _LENGTH_ZH.finditer(folded, start, stop)
+    ]
     for pattern, bounds in RANGE_WORDS:
         for match in re.compile(pattern).finditer(folded, start, stop):
             sizes.append(Size(match.start(), match.end(), (), bounds, "lesion"))
@@ -217,8 +230,7 @@ def _sizes(folded: str, match: re.Match[str], start: int, stop: int) -> list[Siz
         last_unit = units[-1] if units else None
     if last_unit is None:
         return []
-    before = folded[max(start, match.start() - 60) : match.start()]
-    after = folded[match.end() : min(stop, match.end() + 40)]
+    before, after = _around(folded, match, start, stop)
     first = _mm(match["first"], match["unit1"] or last_unit)
     if _IMAGE_BEFORE.search(before) and not match["times"]:
         return []
@@ -250,11 +262,26 @@ def _sizes(folded: str, match: re.Match[str], start: int, stop: int) -> list[Siz
     return [Size(match.start(), match.end(), (first,), None, role)]
 
 
+def _around(folded: str, match: re.Match[str], start: int, stop: int) -> tuple[str, str]:
+    """The words before and after a length that tell what it is of."""
+    return folded[max(start, match.start() - 60) : match.start()], folded[match.end() : min(stop, match.end() + 40)]
+
+
+def _mm_in_words(match: re.Match[str]) -> float:
+    """Millimetres of a match of `_LENGTH_ZH`."""
+    tens = 10 * _DIGITS_ZH.get(match["tens"][0], 1) if match["tens"] else 0
+    ones = _DIGITS_ZH[match["ones"]] if match["ones"] else 0
+    tenths = "".join(str(_DIGITS_ZH[digit]) for digit in match["tenths"] or "零")
+    return _mm(f"{tens + ones}.{tenths}", match["unit"])
+
+
 def _role(before: str, after: str) -> Role:
     if _TECHNIQUE_BEFORE.search(before):
         return "technique"
     if _TECHNIQUE_AFTER.match(after):
         return "technique"
+    if _NOW_AFTER.match(after):
+        return "lesion"
     if _PREVIOUS_BEFORE.search(before) or _PREVIOUS_AFTER.match(after):
         return "previous"
     if _BY.search(before) or (_APART_ZH.search(before) and not _LESION_ZH.match(after)):

@@ -18,7 +18,10 @@ _VAGUE = frozenset(["pulmonary_opacity", "lesion"])
 # General changes that, told of several organs, are one finding in each; and findings that have one organ even where the
 # text names neighbours. Of the others, told of several organs, the general concept stays.
 _DISTRIBUTED = frozenset(
-    ("effusion", "fluid_collection", "wall_thickening", "dilatation", "stenosis", "calcification", "metastasis")
+    (
+        *("effusion", "fluid_collection", "wall_thickening", "dilatation", "stenosis", "calcification", "metastasis"),
+        "lymphadenopathy",
+    )
 )
 _ONE_ORGAN = frozenset(["nodule", "mass", "lesion", "cyst", "tumor"])
 

@@ -149,6 +149,8 @@ def _ends_sentence(folded: str, begin: int, at: int, stop: int, mark: str) -> bo
         return not (after.isalnum() and after.isascii())
     if mark in "!?" and after in "),]":
         return False
+    if mark == "?" and before in " ,(/" and after.isalpha():
+        return False  # "consolidation, ?pneumonia" questions what follows
     if mark == "\n":
         rest = folded[at + 1 : min(stop, at + 60)]
         if not rest.strip() or rest.startswith("\n") or _ITEM.match(rest):

@@ -107,10 +107,14 @@ def is_plural(words: str) -> bool:
     return (head.endswith("s") and not head.endswith(_NOT_PLURAL)) or head.endswith(("bullae", "metastases", "masses"))
 
 
-def mostly_chinese(words: str) -> bool:
-    """Whether Chinese characters outnumber half the Latin letters."""
+_VERB_ZH = re.compile("见|示|考虑|符合|位于")
+
+
+def in_chinese(words: str) -> bool:
+    """Whether a sentence is built as Chinese ones are: a Chinese verb ("RUL 可见 nodule"), or mostly Chinese words."""
     chinese = sum(map(is_chinese, words))
-    return chinese * 2 > sum(character.isascii() and character.isalpha() for character in words)
+    latin = sum(character.isascii() and character.isalpha() for character in words)
+    return bool(_VERB_ZH.search(words)) or chinese * 2 > latin
 
 
 def languages(text: str) -> tuple[str, ...]:
