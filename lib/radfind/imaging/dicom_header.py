@@ -12,6 +12,7 @@ import math
 import warnings
 import zlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from pydicom.uid import (
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
+    MediaStorageDirectoryStorage,
 )
 
 from radfind.errors import ImageError
@@ -154,6 +156,8 @@ def read_instance(source: SourceFile) -> Instance | None:
             return _read(file, source)
     except ImageError:
         raise
+    except PermissionError as error:
+        raise ImageError(f"'{source.shown}' cannot be opened: RadFind has no right to read it.") from error
     # pydicom raises whatever its parsing ran into on a malformed file.
     except (Exception, RecursionError) as error:
         raise ImageError(
@@ -179,12 +183,19 @@ def _read(file: Any, source: SourceFile) -> Instance | None:
         file.seek(0)
         dataset = pydicom.dcmread(file, stop_before_pixels=True, force=True, specific_tags=_TAGS)
     if len(dataset) == 0:
+        _refuse_cut_header(meta, source)
         return None
     if not syntax:
         syntax = str(ImplicitVRLittleEndian if dataset.is_implicit_VR else ExplicitVRLittleEndian)
         if not dataset.is_little_endian:
             syntax = str(ExplicitVRBigEndian)
     return Instance(source, dataset, syntax, *_pixel_element(file))
+
+
+def _refuse_cut_header(meta: Dataset, source: SourceFile) -> None:
+    """A file marked as DICOM that describes nothing is what is left of a slice; only a directory of files may."""
+    if is_marked_dicom(source.path) and meta.get("MediaStorageSOPClassUID") != MediaStorageDirectoryStorage:
+        raise ImageError(f"'{source.shown}' is cut short: it ends within its header. Copy or export the series again.")
 
 
 def _at_pixels(tag: BaseTag, _vr: str | None, _length: int) -> bool:
@@ -204,6 +215,15 @@ _PIXEL_TAGS = (
     b"\x7f\xe0\x00\x09",
 )  # fmt: skip
 _FIRST_PIXEL_TAG = 0x7FE00008
+
+
+def is_marked_dicom(path: Path) -> bool:
+    """Whether the "DICM" mark stands after 128 bytes, whatever the file is called."""
+    try:
+        with path.open("rb") as file:
+            return file.read(132)[128:] == b"DICM"
+    except OSError:  # told when it is read
+        return False
 
 
 def _looks_like_dicom(file: Any) -> bool:
@@ -237,8 +257,9 @@ def frames_of(instance: Instance) -> list[Frame]:
     """The slices of one file; enhanced multi-frame attributes come from the functional groups (PS3.3 C.7.6.16).
 
     Raises:
-        ImageError: the per-frame groups do not fit the number of frames.
+        ImageError: the per-frame groups do not fit the number of frames, or the rescale is no number.
     """
+    _refuse_odd_rescale(instance)
     dataset = instance.dataset
     shared = next(iter(_items(dataset, "SharedFunctionalGroupsSequence")), None)
     per_frame = _items(dataset, "PerFrameFunctionalGroupsSequence")
@@ -280,6 +301,14 @@ def _frame(instance: Instance, index: int, groups: list[Dataset]) -> Frame:
         slope=1.0 if slope is None or slope[0] == 0 else float(slope[0]),
         intercept=0.0 if intercept is None else float(intercept[0]),
     )
+
+
+def _refuse_odd_rescale(instance: Instance) -> None:
+    """A rescale that is there but is no number must not be read as none: stored values are no Hounsfield units."""
+    for keyword in ("RescaleSlope", "RescaleIntercept"):
+        written = instance.dataset.get_item(keyword) if keyword in instance.dataset else None
+        if written is not None and written.value and not floats(value_of(instance.dataset, keyword)):
+            raise ImageError(f"'{instance.source.shown}' has a {keyword} that is no number. Export the series again.")
 
 
 def _orthonormal(cosines: npt.NDArray[np.float64], instance: Instance) -> npt.NDArray[np.float64]:

@@ -92,6 +92,12 @@ def layout_of(instance: Instance) -> PixelLayout:
             f"'{instance.source.shown}' describes its pixels impossibly (SamplesPerPixel {samples}, BitsAllocated "
             f"{allocated}, BitsStored {stored}). The file is damaged; export the series again."
         )
+    representation = instance.integer("PixelRepresentation")
+    if representation not in (0, 1):
+        raise ImageError(
+            f"'{instance.source.shown}' does not say whether its values are signed (PixelRepresentation "
+            f"{representation}). The file is damaged; export the series again."
+        )
     high = instance.integer("HighBit", stored - 1)
     if high != stored - 1:
         raise ImageError(
@@ -110,7 +116,7 @@ def layout_of(instance: Instance) -> PixelLayout:
         samples,
         allocated,
         stored,
-        signed=instance.integer("PixelRepresentation") == 1,
+        signed=representation == 1,
         planar=instance.integer("PlanarConfiguration") == 1,
         photometric=photometric,
     )

@@ -25,6 +25,7 @@ def read_series(series: Series, progress: Progress) -> Volume:
     Raises:
         ImageError: it is no regular volume, its pixels are damaged, or it holds no value at all.
     """
+    _refuse_mosaic(series)
     frames, warnings = _without_localizers(series)
     stores = _locate_all(frames, series)
     layout = _common_layout(frames, stores, series)
@@ -66,6 +67,16 @@ def _without_localizers(series: Series) -> tuple[list[Frame], list[str]]:
         return list(series.frames), []
     left = {id(frame) for frame in scouts}
     return [f for f in series.frames if id(f) not in left], [f"Localizer images were left out: {names(scouts)}."]
+
+
+def _refuse_mosaic(series: Series) -> None:
+    """Siemens tiles the slices of one MR volume in one picture, whose place and matrix are those of the picture."""
+    for frame in series.frames:
+        if "MOSAIC" in frame.instance.text("ImageType").upper().split("\\"):
+            raise ImageError(
+                f"{series.title} is a mosaic: {frame.label} holds many slices side by side in one picture, and only "
+                "private attributes say where they lie. Convert the series with dcm2niix and give the NIfTI file."
+            )
 
 
 def _locate_all(frames: Sequence[Frame], series: Series) -> dict[int, PixelStore]:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from radfind.errors import ImageError
 from radfind.imaging.detached import check_detached
 from radfind.imaging.dicom_pixels import MAX_IMAGE_BYTES
+from radfind.imaging.nifti import GZIP_MARK, check_place, read_place
 from radfind.imaging.photometric import INT16
 from radfind.imaging.sources import SourceFile
 from radfind.imaging.stacking import flipped_k
@@ -52,8 +53,14 @@ def read_image_file(source: SourceFile, modality: str | None) -> Volume:
     """Raises ImageError when the file is damaged, too large, keeps its voxels elsewhere, or holds no finite value."""
     import SimpleITK as sitk
 
+    try:
+        source.path.open("rb").close()
+    except PermissionError as error:
+        raise ImageError(f"'{source.shown}' cannot be opened: RadFind has no right to read it.") from error
     check_detached(source)
     kind_of_file = suffix_of(source.path).replace(".seg.nrrd", ".nrrd")
+    is_nifti = _VOLUME_READERS.get(kind_of_file) == "NiftiImageIO"
+    place = read_place(source.path, source.shown) if is_nifti else None
     with _alone(source.path) as path:
         reader = sitk.ImageFileReader()
         reader.SetImageIO((_VOLUME_READERS | _PICTURE_READERS)[kind_of_file])
@@ -68,6 +75,7 @@ def read_image_file(source: SourceFile, modality: str | None) -> Volume:
     # The NIfTI library reads NaN as 0, so a file of NaN arrives as a constant one.
     if array.ndim == 3 and array.dtype.kind == "f" and array.size > 1 and _is_blank(array):
         raise ImageError(f"'{source.shown}' holds no image: every voxel is NaN or the same. Export it again.")
+    of_place = check_place(place, geometry, source.shown) if place and image.GetDimension() > 2 else ()
     is_picture = kind_of_file in _PICTURE_READERS
     if is_picture:  # what it may say of its size is for printing it
         geometry = Geometry.from_parts(geometry.shape)
@@ -81,8 +89,8 @@ def read_image_file(source: SourceFile, modality: str | None) -> Volume:
         modality=kind,
         name=source.shown.name,
         reversed_k=backwards,
-        placed=not is_picture,
-        warnings=(_OF_PICTURES, *told) if is_picture else told,
+        placed=not is_picture and (place is None or bool(place.qform_code or place.sform_code)),
+        warnings=(*((_OF_PICTURES,) if is_picture else of_place), *told),
     )
 
 
@@ -90,15 +98,21 @@ def read_image_file(source: SourceFile, modality: str | None) -> Volume:
 def _alone(path: Path) -> Iterator[Path]:
     """A name for the file that has no neighbours.
 
-    The NIfTI library inside ITK reads the voxels of ``ct.nii`` when asked for ``ct.nii.gz`` and both are there.
+    The NIfTI library inside ITK reads the voxels of ``ct.nii`` when asked for ``ct.nii.gz`` and both are there, and
+    unpacks no file called ``.nii``.
     """
-    if suffix_of(path) != ".nii.gz":
+    if suffix_of(path) != ".nii.gz" and not (suffix_of(path) == ".nii" and _begins(path) == GZIP_MARK):
         yield path
         return
     with tempfile.TemporaryDirectory(prefix="radfind-") as folder:
         link = Path(folder) / "image.nii.gz"
         link.symlink_to(path.resolve())
         yield link
+
+
+def _begins(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(2)
 
 
 def _explain(source: SourceFile, error: Exception) -> str:
@@ -141,6 +155,8 @@ def _to_3d(image: object, source: SourceFile) -> tuple[npt.NDArray, Geometry]:
             f"'{source.shown}' has {dimension} dimensions ({' x '.join(map(str, size))}): several volumes in one file. "
             "Save the one that is meant as a file of its own."
         )
+    if image.GetPixelID() in (sitk.sitkComplexFloat32, sitk.sitkComplexFloat64):
+        raise ImageError(f"'{source.shown}' holds complex numbers. Save their magnitude as a file of its own.")
     if channels not in (1, 3, 4) or (channels > 1 and image.GetPixelID() != sitk.sitkVectorUInt8):
         raise ImageError(
             f"'{source.shown}' has {channels} values per voxel; one (greyscale) or 8-bit colour is needed. "

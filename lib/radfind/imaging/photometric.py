@@ -103,6 +103,8 @@ def converter(frames: Sequence[Frame], layouts: Sequence[PixelLayout]) -> Conver
         told.append(
             "The file does not say that its values are Hounsfield units (Rescale Type US); they are taken as such."
         )
+    if first.instance.text("Modality") == "CT" and not any(_states_rescale(frame) for frame in frames):
+        told.append("The file states no Rescale Intercept; its stored values are taken as Hounsfield units.")
     span = _padding_span(first, layout)
     padding = None
     if span is not None and not _has_lut(first.instance.dataset):
@@ -110,6 +112,12 @@ def converter(frames: Sequence[Frame], layouts: Sequence[PixelLayout]) -> Conver
     return Converter(
         tuple(frames), tuple(layouts), False, _value_type(frames, layouts, padding), invert, padding, tuple(told)
     )
+
+
+def _states_rescale(frame: Frame) -> bool:
+    dataset = frame.instance.dataset
+    plain = (frame.slope, frame.intercept) == (1.0, 0.0)
+    return not plain or _has_lut(dataset) or value_of(dataset, "RescaleIntercept") is not None
 
 
 def _value_type(frames: Sequence[Frame], layouts: Sequence[PixelLayout], padding: float | None) -> np.dtype:

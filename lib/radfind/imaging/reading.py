@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import zipfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from radfind.errors import ImageError
-from radfind.imaging.dicom_header import Instance, read_instance
+from radfind.imaging.dicom_header import Instance, is_marked_dicom, read_instance
 from radfind.imaging.dicom_series import SeriesInfo, choose, group
 from radfind.imaging.dicom_volume import read_series
 from radfind.imaging.image_files import PICTURE_SUFFIXES, is_image_file, read_image_file, suffix_of
@@ -46,7 +47,10 @@ def load(
         if instances:
             chosen = choose(group(instances, where), series, instances, where)
             chosen = dataclasses.replace(chosen, warnings=(*told, *chosen.warnings))
-            return read_series(chosen, progress)
+            try:
+                return read_series(chosen, progress)
+            except ImageError as error:  # a slice that "lacks" may be among them
+                raise ImageError(" ".join((str(error), *told))) from error
         return _load_others(others, files, where, modality)
 
 
@@ -74,15 +78,17 @@ def _where(path: Source) -> Path:
 def _scan(files: Sequence[SourceFile], progress: Progress) -> tuple[list[Instance], list[SourceFile], tuple[str, ...]]:
     """DICOM headers, other image files, and a word on files passed over."""
     instances: list[Instance] = []
+    candidates: list[SourceFile] = []
     others: list[SourceFile] = []
     passed: list[SourceFile] = []
-    candidates = [file for file in files if not is_image_file(file.path)]
-    others = [file for file in files if is_image_file(file.path)]
+    for file in files:
+        of_its_name = is_image_file(file.path) and not is_marked_dicom(file.path)  # "0001.png" may still be DICOM
+        (others if of_its_name else candidates).append(file)
     with ThreadPoolExecutor(2) as pool:  # the disk is read while headers are parsed
         for done, (file, instance) in enumerate(zip(candidates, pool.map(read_instance, candidates), strict=True)):
             if instance is not None:
                 instances.append(instance)
-            elif file.named or file.path.suffix.lower() in (".dcm", ".dicom", ".ima"):
+            elif file.named or file.path.suffix.lower() in (".dcm", ".dicom", ".ima") or not file.path.stat().st_size:
                 passed.append(file)
             if done % 32 == 0:
                 progress.step(0.0, "Reading headers")
@@ -93,13 +99,15 @@ def _scan(files: Sequence[SourceFile], progress: Progress) -> tuple[list[Instanc
         shown = ", ".join(file.shown.name for file in passed[:3]) + (
             f" and {len(passed) - 3} more" if passed[3:] else ""
         )
-        told = (f"Files named like DICOM that are not were left out: {shown}.",)
+        told = (f"Files that are empty, or named like DICOM and are not, were left out: {shown}.",)
     return instances, others, told
 
 
 def _nothing(files: Sequence[SourceFile], where: Path) -> str:
     if len(files) == 1:
         size = files[0].path.stat().st_size
+        if zipfile.is_zipfile(files[0].path):
+            return f"'{files[0].shown}' is an archive inside a folder or an archive. Unpack it, or give it by itself."
         what = "is empty" if size == 0 else "is not an image that RadFind reads, whatever its name says"
         return f"'{files[0].shown}' {what}. Give a DICOM file or folder, or a NIfTI, NRRD, MHA, PNG or JPEG file."
     return (
@@ -111,6 +119,9 @@ def _nothing(files: Sequence[SourceFile], where: Path) -> str:
 def _load_others(others: list[SourceFile], files: list[SourceFile], where: Path, modality: str | None) -> Volume:
     if not others:
         raise ImageError(_nothing(files, where))
+    headers = {file.path.with_suffix("") for file in others if file.path.suffix.lower() == ".hdr"}
+    # a header and its voxels are one image
+    others = [file for file in others if file.path.suffix.lower() != ".img" or file.path.with_suffix("") not in headers]
     if len(others) == 1:
         return read_image_file(others[0], modality)
     if all(file.named and suffix_of(file.path) in PICTURE_SUFFIXES for file in others):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
 import shutil
 import tempfile
 import zipfile
@@ -80,18 +81,40 @@ def _is_folder(path: Path) -> bool:
 
 def _folder(folder: Path, shown: Path) -> list[SourceFile]:
     files = []
-    for path in sorted(folder.rglob("*")):
-        relative = path.relative_to(folder)
-        hidden = any(part.startswith(".") or part == "__MACOSX" for part in relative.parts)
-        if hidden or path.suffix.lower() in _NOT_IMAGES or path.name.upper() == "DICOMDIR" or not path.is_file():
+    for path in sorted(_below(folder)):
+        if path.suffix.lower() in _NOT_IMAGES or path.name.upper() == "DICOMDIR" or not path.is_file():
             continue
-        files.append(SourceFile(path, shown / relative))
+        files.append(SourceFile(path, shown / path.relative_to(folder)))
     if not files:
         raise ImageError(
             f"'{shown}' holds no image files. Give the folder that holds the series (.dcm files, also in subfolders), "
             "or a NIfTI, NRRD, MHA, PNG or JPEG file."
         )
     return files
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    """Everything in a folder and those below it, linked ones too (each once), hidden ones not.
+
+    Raises:
+        ImageError: one of them cannot be opened: its slices would be missed in silence.
+    """
+
+    def refuse(error: OSError) -> None:
+        raise ImageError(
+            f"The folder '{error.filename}' cannot be opened ({error.strerror}). Give it the right to be read, or name "
+            "the folder of the series itself."
+        ) from error
+
+    seen = set()
+    for root, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
+        real = os.path.realpath(root)
+        if real in seen:  # a link back to a folder that was walked
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = [name for name in folders if not name.startswith(".") and name != "__MACOSX"]
+        yield from (Path(root, name) for name in names if not name.startswith("."))
 
 
 def _unpack(archive: Path, target: Path) -> None:
