@@ -14,6 +14,7 @@ from pydicom.uid import MediaStorageDirectoryStorage
 
 from radfind.errors import ImageError
 from radfind.imaging import load
+from radfind.imaging.nifti import UNPLACED
 from radfind.volume import Geometry
 
 STORED = np.random.default_rng(4).integers(-1000, 2000, (6, 5, 4)).astype(np.int16)
@@ -117,3 +118,17 @@ def test_ct_without_rescale_says_so(tmp_path: Path) -> None:
         path.write_bytes(path.read_bytes().replace(b"DS\x04\x001024", b"DS\x04\x00 nan"))
     with pytest.raises(ImageError, match="RescaleIntercept that is no number"):
         load(tmp_path / "odd")
+
+
+def test_nrrd_without_a_space_has_no_left(tmp_path: Path) -> None:
+    header = "NRRD0004\ntype: short\ndimension: 3\nsizes: 4 5 6\nendian: little\nencoding: raw\n{}\n"
+    for name, lines in (
+        ("without.nrrd", "spacings: 0.8 0.7 2.5\n"),
+        ("with.nrrd", "space: RAS\nspace directions: (-0.8,0,0) (0,-0.7,0) (0,0,2.5)\nspace origin: (0,0,0)\n"),
+    ):
+        (tmp_path / name).write_bytes(header.format(lines).encode() + STORED[:, :, :4].tobytes())
+    without, placed = load(tmp_path / "without.nrrd"), load(tmp_path / "with.nrrd")
+    assert np.array_equal(without.array, placed.array)
+    assert np.allclose(without.geometry.affine, placed.geometry.affine)
+    assert (without.placed, placed.placed) == (False, True)
+    assert set(without.warnings) - set(placed.warnings) == {UNPLACED}

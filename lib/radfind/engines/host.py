@@ -113,15 +113,6 @@ class HostedEngine:
         """For each worker: device, process id (None when not running), whether it is busy, starts so far."""
         return tuple(seat.status() for seat in (*self._seats, self._refuge))
 
-    def unload(self) -> None:
-        """End every idle worker and free its memory; the next job starts one again."""
-        for seat in (*self._seats, self._refuge):
-            if seat.lock.acquire(blocking=False):
-                try:
-                    seat.stop()
-                finally:
-                    seat.lock.release()
-
     def close(self) -> None:
         """End every worker, also in mid-job (such a job fails and says so); no job is taken afterwards.
 

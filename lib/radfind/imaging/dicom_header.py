@@ -11,7 +11,6 @@ import io
 import math
 import warnings
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -386,8 +385,3 @@ def _brief(error: BaseException) -> str:
 def kept_header(dataset: Dataset) -> dict[str, str]:
     """Keyword to text, of the attributes in `KEPT` that have a value."""
     return {keyword: text for keyword in KEPT if (text := as_text(value_of(dataset, keyword)))}
-
-
-def iterate_frames(instances: list[Instance]) -> Iterator[Frame]:
-    for instance in instances:
-        yield from frames_of(instance)

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from radfind.errors import ImageError
 from radfind.imaging.detached import check_detached
 from radfind.imaging.dicom_pixels import MAX_IMAGE_BYTES
-from radfind.imaging.nifti import GZIP_MARK, check_place, read_place
+from radfind.imaging.nifti import GZIP_MARK, UNPLACED, check_place, read_place
 from radfind.imaging.photometric import INT16
 from radfind.imaging.sources import SourceFile
 from radfind.imaging.stacking import flipped_k
@@ -75,7 +75,10 @@ def read_image_file(source: SourceFile, modality: str | None) -> Volume:
     # The NIfTI library reads NaN as 0, so a file of NaN arrives as a constant one.
     if array.ndim == 3 and array.dtype.kind == "f" and array.size > 1 and _is_blank(array):
         raise ImageError(f"'{source.shown}' holds no image: every voxel is NaN or the same. Export it again.")
-    of_place = check_place(place, geometry, source.shown) if place and image.GetDimension() > 2 else ()
+    of_place: tuple[str, ...] = check_place(place, geometry, source.shown) if place and image.GetDimension() > 2 else ()
+    placed = place is None or place.qform_code > 0 or place.sform_code > 0
+    if kind_of_file in (".nrrd", ".nhdr") and not image.HasMetaDataKey("NRRD_space"):
+        of_place, placed = (UNPLACED,), False
     is_picture = kind_of_file in _PICTURE_READERS
     if is_picture:  # what it may say of its size is for printing it
         geometry = Geometry.from_parts(geometry.shape)
@@ -89,7 +92,7 @@ def read_image_file(source: SourceFile, modality: str | None) -> Volume:
         modality=kind,
         name=source.shown.name,
         reversed_k=backwards,
-        placed=not is_picture and (place is None or bool(place.qform_code or place.sform_code)),
+        placed=placed and not is_picture,
         warnings=(*((_OF_PICTURES,) if is_picture else of_place), *told),
     )
 

@@ -25,6 +25,10 @@ _TO_MM = {1: 1000.0, 2: 1.0, 3: 0.001}  # xyzt_units: metres, millimetres, micro
 _SAME = 0.1  # voxels by which two places may differ at a corner: 32-bit rounding stays far below
 _SHEAR = 1e-3  # cosine between two axes
 GZIP_MARK = b"\x1f\x8b"
+UNPLACED = (
+    "The file does not say how it lies in the patient (NIfTI: qform and sform codes are 0; NRRD: no space): left and "
+    "right are unknown, and what is told of them may be wrong."
+)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -74,10 +78,7 @@ def check_place(place: NiftiPlace, geometry: Geometry, shown: Path) -> tuple[str
     taken = geometry.affine[:3]
     by_qform, by_sform = (_agree(taken, other, geometry) for other in (place.qform, place.sform))
     if place.qform is None and place.sform is None:
-        return (
-            "The file does not say how it lies in the patient (qform and sform codes are 0): left and right are "
-            "unknown, and what is told of them may be wrong.",
-        )
+        return (UNPLACED,)
     if not by_qform and not by_sform:
         raise ImageError(
             f"'{shown}' contradicts itself: the voxel sizes of its header (pixdim) are not those of its sform, so no "

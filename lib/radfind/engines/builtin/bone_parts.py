@@ -15,6 +15,7 @@ import numpy.typing as npt
 from scipy import ndimage
 from skimage.segmentation import watershed
 
+from radfind.engines.builtin.femoral_head import HEAD_OFFSET_MM, find_head
 from radfind.engines.builtin.grid import Mask, Spacing, box_of, close, depth, dilate
 from radfind.engines.builtin.spine import Canal, find_canal
 
@@ -37,8 +38,6 @@ PLATE_LEVELS_MM = 15.0
 HIP_ML = 40.0
 # No head is as wide as a pelvis: head breadth 140-165 mm (ISO 7250-1), hip breadth above 280 mm.
 PELVIS_WIDTH_MM = 210.0
-# Femoral heads: diameter 40-54 mm (Milner & Boldsen, J Forensic Sci 2012;57:35), centres 160-200 mm apart.
-HEAD_MM = (19.5, 27.0)
 JOINT_MM = 8.0
 SACRAL_GAP_MM = 9.0
 # The joint is about 60 mm long and ends near the upper plate of S1 (Vleeming et al., J Anat 2012;221:537).
@@ -58,10 +57,6 @@ MOST_BONE = 0.3
 # Within this of the head everything is marked: hip bone above, femur to below the trochanters.
 FEMUR_REACH_MM = 150.0
 MARROW_GAP_MM = 6.0
-EDGE_HU = (-50.0, 450.0)
-EDGE_SLOPE = 12.0
-SPHERE_SEARCH_MM = 20.0
-HEAD_OFFSET_MM = (60.0, 125.0)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -114,7 +109,7 @@ def find_parts(hu: npt.NDArray[np.float32], spacing: Spacing, bone: Mask, body: 
             continue
         lateral = np.broadcast_to((aside * side)[:, None, :], bone.shape)
         markers[hip & (lateral > joint + JOINT_MM)] = HIP
-        head = _head(solid, hu, hip, lateral, spacing)
+        head = find_head(solid, hu, hip, lateral, spacing)
         if head is not None:
             heads.append(head)
             _mark_femur(markers, solid, head, spacing, side)
@@ -185,57 +180,6 @@ def _filled(
     )[:, :, None]
     out[part] |= close(bone[part], SACRAL_GAP_MM, spacing) & near & (hu[part] > -120.0)
     return out
-
-
-def _head(
-    solid: Mask, hu: npt.NDArray[np.float32], hip: Mask, lateral: npt.NDArray[np.float64], spacing: Spacing
-) -> tuple[npt.NDArray[np.float64], float] | None:
-    """Centre and radius of the femoral head: the largest ball that fits into the bones of the hip joint."""
-    box = box_of(hip, 2)
-    if box is None:
-        return None
-    place = (lateral[box] > HEAD_OFFSET_MM[0]) & (lateral[box] < HEAD_OFFSET_MM[1])
-    inside = depth(close(solid[box], 4.0, spacing), spacing) * place
-    widest = np.array(np.unravel_index(int(inside.argmax()), inside.shape))
-    if float(inside[tuple(widest)]) < HEAD_MM[0] - max(spacing):
-        return None
-    centre, radius = _sphere(hu, widest + np.array([part.start for part in box]), spacing)
-    if centre[0] * spacing[0] < radius / 2:
-        return None  # the scan ends in the head or above it: the socket's roof alone looks round, too
-    return centre, radius
-
-
-def _sphere(
-    hu: npt.NDArray[np.float32], start: npt.NDArray[np.intp], spacing: Spacing
-) -> tuple[npt.NDArray[np.float64], float]:
-    """The centre and radius near `start` that most of the surfaces around it face (Hough transform for spheres,
-    Ballard, Pattern Recognition 1981;13:111): every edge votes along its gradient at the radii of femoral heads."""
-    step = np.asarray(spacing)
-    margin = np.ceil((SPHERE_SEARCH_MM + HEAD_MM[1] + 6.0) / step).astype(int)
-    low = np.maximum(start - margin, 0)
-    high = np.minimum(start + margin + 1, hu.shape)
-    part = tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
-    smooth = ndimage.gaussian_filter(np.clip(hu[part], *EDGE_HU), 2.0 / step)
-    if min(smooth.shape) < 2:
-        return start.astype(np.float64), float(np.mean(HEAD_MM))
-    slope = np.stack(np.gradient(smooth, *spacing), axis=-1)
-    steep = np.linalg.norm(slope, axis=-1)
-    edges = np.argwhere(steep > EDGE_SLOPE)
-    ways = slope[tuple(edges.T)] / steep[tuple(edges.T)][:, None] / step
-    radii = np.arange(HEAD_MM[0], HEAD_MM[1] + 0.1, 1.5)
-    votes = np.zeros((len(radii), *smooth.shape), dtype=np.float32)
-    for n, radius in enumerate(radii):
-        points = np.rint(edges + ways * radius).astype(np.intp)
-        points = points[((points >= 0) & (points < smooth.shape)).all(axis=1)]
-        np.add.at(votes[n], tuple(points.T), 1.0)
-        votes[n] = ndimage.gaussian_filter(votes[n], 4.0 / step)
-    grid = np.indices(smooth.shape).reshape(3, -1).T
-    far = np.linalg.norm((grid - (start - low)) * step, axis=1).reshape(smooth.shape) > SPHERE_SEARCH_MM
-    total = np.where(far, -1.0, votes.sum(axis=0))
-    centre = np.unravel_index(int(total.argmax()), total.shape)
-    weights = votes[:, centre[0], centre[1], centre[2]]
-    radius = float((weights * radii).sum() / max(float(weights.sum()), 1e-6))
-    return np.array(centre, dtype=np.float64) + low, radius
 
 
 def _mark_femur(

@@ -49,15 +49,6 @@ class Lesion:
         full[self.box] = self.mask
         return full
 
-    def slice_areas(self, spacing: Spacing) -> dict[int, float]:
-        """Oriented k -> mm2 of the mask there, for the slices it touches."""
-        counts = self.mask.sum(axis=(1, 2))
-        return {
-            int(k) + self.box[0].start: float(count) * spacing[1] * spacing[2]
-            for k, count in enumerate(counts)
-            if count
-        }
-
 
 def diameters(mask: npt.NDArray[np.bool_], spacing: Spacing) -> tuple[float, float]:
     """Longest diameter within any slice, and the widest extent at right angles to it in that slice, mm.

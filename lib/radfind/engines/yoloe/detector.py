@@ -59,10 +59,6 @@ class Detector:
         self._state = _state(weights)
         self._promptable = self._build()
 
-    @property
-    def embedding_size(self) -> int:
-        return int(self._promptable.model.model[-1].embed)
-
     def text_embeddings(self, features: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Class embeddings (n, d) from a text encoder's features (n, d), through the model's own text head."""
         import torch
