@@ -18,6 +18,7 @@ FAMILIES = {
     "pleural_effusion": "effusion",
     "pneumothorax": "pneumothorax",
     "consolidation": "opacity",
+    "ground_glass_opacity": "opacity",
     "emphysema": "emphysema",
 }
 SPREADING = ("effusion", "pneumothorax", "opacity", "emphysema")
@@ -44,6 +45,7 @@ def found(made: Phantom, concept: str) -> np.ndarray:
     [
         (LesionSpec("pleural_effusion", "left", diameter_mm=45), 0.8),
         (LesionSpec("pneumothorax", "right", diameter_mm=40), 0.8),
+        (LesionSpec("ground_glass_opacity", "right", "upper", 40), 0.8),
         pytest.param(LesionSpec("pleural_effusion", "right", diameter_mm=16), 0.6, marks=pytest.mark.slow),
         pytest.param(LesionSpec("consolidation", "right", "lower", 85), 0.75, marks=pytest.mark.slow),
     ],
@@ -55,12 +57,20 @@ def test_outline_follows_the_truth(spec: LesionSpec, least: float) -> None:
     assert 2 * (truth & mask).sum() / (truth.sum() + mask.sum()) >= least
 
 
-def test_emphysema_is_outlined_where_it_is_and_nowhere_else() -> None:
-    """How much of it is outlined is a figure, not a test: see docs/performance.md."""
-    made = phantom(41, LesionSpec("emphysema", "right", "upper", 70))
-    mask = found(made, "emphysema")
-    assert mask.any()
-    assert (mask & made.truth["lesion_1"]).sum() >= 0.9 * mask.sum()
+@pytest.mark.parametrize(
+    "spec",
+    [
+        LesionSpec("emphysema", "right", "upper", 70),
+        pytest.param(LesionSpec("emphysema", "left", "lower", 55), marks=pytest.mark.slow),
+    ],
+    ids=lambda spec: str(spec.side),
+)
+def test_emphysema_is_outlined_where_it_is_and_nowhere_else(spec: LesionSpec) -> None:
+    """Holes of 5 to 16 mm on slices of nearly 4 mm: without any noise, a threshold would reach a Dice of 0.8."""
+    made = phantom(41, spec)
+    truth, mask = made.truth["lesion_1"], found(made, "emphysema")
+    assert 2 * (truth & mask).sum() / (truth.sum() + mask.sum()) >= 0.7
+    assert (mask & truth).sum() >= 0.85 * mask.sum()
 
 
 def test_a_mass_that_merges_with_the_mediastinum_is_pointed_at_and_never_denied() -> None:
@@ -85,7 +95,9 @@ def test_a_mass_that_merges_with_the_mediastinum_is_pointed_at_and_never_denied(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("extras", [("gullet_air", "chest_wall_air"), ("ascites", "dependent")], ids="-".join)
+@pytest.mark.parametrize(
+    "extras", [("gullet_air", "chest_wall_air"), ("ascites", "dependent"), ("motion", "colon_gas")], ids="-".join
+)
 def test_nothing_is_made_of_what_only_looks_like_it(extras: tuple[Confounder, ...]) -> None:
     analysis = Analysis(phantom(42, extras=extras).volume)
     sure = [

@@ -3,40 +3,117 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
 
 from radfind.engines.api import Context
+from radfind.engines.builtin.boxes import Box, bounding_box
 from radfind.engines.builtin.consolidation import find_consolidations
 from radfind.engines.builtin.field import LungField
-from radfind.engines.builtin.grid import Mask, depth, dilate
+from radfind.engines.builtin.grid import Mask, close, depth, dilate, spread
 from radfind.engines.builtin.lesion import Lesion
 from radfind.engines.builtin.spread import blurred, opened, pieces, spread_lesion
 
 DEPENDENT_MM = 16.0
-_DEPENDENT_SCORE = 0.4
+_DOUBTFUL = 0.4
 """A haze no deeper than this under the pleura of the back may be gravity's (dependent opacity, Fleischner glossary,
 Radiology 2024): doubtful."""
+
+_HAZE_HU = 130.0
+_DENSE_HU = -300.0
+"""How much denser than the lung a haze is at least, and what no longer is one."""
+
+_VESSEL_HU = -350.0
+_EDGE_MM = 1.5
+"""Vessels, walls and the chest wall, and how far they blur into the lung beside them."""
+
+_BALL_MM = 4.0
+_FINEST_MM = 3.0
+"""Radius of what a haze holds at least, also of the vessels that run through it; and of its parts."""
+
+_GROWTH_MM = 4.0
+_AROUND_MM = (6.0, 12.0)
+_GAP_MM = 5.0
+"""How far a haze goes on beyond its core, where the lung around it is measured, and how far apart its patches lie."""
+
+_EVEN_HU = (75.0, 95.0)
+_THIN_MM = (9.0, 12.0)
+_THICK_MM = (14.0, 20.0)
+"""Ground glass is even between its vessels. A cluster of small vessels, or voxels partly filled by the diaphragm, have
+lung in between and are thin. Interquartile range as a standard deviation and thickness, from doubtless to not at all
+and from not at all to doubtless: of an even haze, and of one that is what it is however uneven."""
+
+_GAS_HU = -950.0
+_WALL_MM = 12.0
+"""Haze within this of gas (air without tissue in it) is most likely the blurred wall of a bowel loop: doubtful."""
+
+_SIZE_ML = (1.5, 4.5)
+"""The smaller ones are nodules or chance."""
 
 
 def find_opacities(field: LungField, context: Context) -> list[Lesion]:
     """Consolidations and ground-glass opacities, surest first."""
     found = find_consolidations(field, context)
-    inside = field.field > 0
-    spacing = (field.step, field.step, field.step)
     context.step(0.6, "ground glass")
-    # Vessels and their blurred edges are not ground glass.
-    clear = inside & ~dilate(inside & (field.work > -350.0), 1.5, spacing)
+    found += _ground_glass(field.coarse)
+    return sorted(found, key=lambda item: -item.score)
+
+
+def _ground_glass(field: LungField) -> list[Lesion]:
+    inside, step = field.field > 0, field.step
+    spacing = (step, step, step)
+    clear = inside & ~dilate(inside & (field.work > _VESSEL_HU), _EDGE_MM, spacing)
     mist = blurred(field, 1.5, clear)
-    hazy = clear & (mist > field.background + 130.0) & (mist < -300.0)
+    hazy = clear & (mist > field.background + _HAZE_HU) & (mist < _DENSE_HU)
+    gas = opened(ndimage.gaussian_filter(field.work, 2.0 / step) < _GAS_HU, _BALL_MM, step)
+    near_gas = dilate(gas, _WALL_MM, spacing)
     shallow = inside & (depth(inside, spacing) < DEPENDENT_MM) & _back_half(inside)
-    for piece in pieces(opened(hazy, 4.0, field.step), field.step, 2.0):
-        volume = float(piece.sum()) * field.step**3 / 1000.0
-        score = float(np.clip((volume - 3.0) / 10.0, 0.0, 1.0))
-        if float(shallow[piece].mean()) > 0.9:
-            score = min(score, _DEPENDENT_SCORE)
-        lesion = spread_lesion(field, piece, "ground_glass_opacity", score, (-1000.0, -150.0))
+    core, whole = np.zeros_like(inside), np.zeros_like(inside)
+    for piece in pieces(opened(hazy, _BALL_MM, step), step, 0.5):
+        core |= piece
+        box = bounding_box(piece, (round(_AROUND_MM[1] / step) + 2,) * 3)
+        whole[box] |= _outline(field, box, piece[box], np.where(clear[box], mist[box], np.nan)) & inside[box]
+    found = []
+    for near in pieces(dilate(whole, _GAP_MM / 2.0, spacing), step, 0.5):
+        patches, inner = whole & near, core & near
+        score = _certainty(field, patches, inner)
+        if float(shallow[inner].mean()) > 0.9 or float(near_gas[inner].mean()) > 0.5:
+            score = min(score, _DOUBTFUL)
+        lesion = spread_lesion(field, patches, "ground_glass_opacity", score, (-1000.0, -150.0)) if score > 0 else None
         if lesion is not None:
             found.append(lesion)
-    return sorted(found, key=lambda item: -item.score)
+    return found
+
+
+def _outline(field: LungField, box: Box, core: Mask, mist: npt.NDArray[np.float32]) -> Mask:
+    """The haze around a core to half way to the density of the lung around it, with the vessels in it.
+
+    Arguments:
+        core, mist: in `box` of the working grid; `mist` is NaN at vessels and walls.
+    """
+    step, spacing = field.step, (field.step,) * 3
+    near, far = (dilate(core, radius, spacing) for radius in _AROUND_MM)
+    lung = mist[far & ~near & np.isfinite(mist)]
+    level = min(float(np.median(lung)), field.background + _HAZE_HU / 2.0) if lung.size else field.background
+    half = (level + float(np.median(field.work[box][core]))) / 2.0
+    grown = spread((dilate(core, _GROWTH_MM, spacing) & (np.nan_to_num(mist, nan=-np.inf) > half)) | core, core)
+    return close(opened(grown, _FINEST_MM, step) | core, _BALL_MM, spacing)
+
+
+def _certainty(field: LungField, patches: Mask, core: Mask) -> float:
+    """How sure a haze is ground glass, 0..1, by its size, evenness and thickness."""
+    step = field.step
+    low, high = np.percentile(field.work[core], [25, 75])
+    noise = field.noise * float(np.prod([min(1.0, size / step) ** 0.5 for size in field.spacing]))  # as averaged
+    uneven = float(np.sqrt(max(((high - low) / 1.349) ** 2 - noise**2, 0.0)))
+    thick = 2.0 * float(depth(core, (step,) * 3).max())
+    even = 1.0 - _rising(uneven, *_EVEN_HU)
+    size = _rising(float(patches.sum()) * step**3 / 1000.0, *_SIZE_ML)
+    return size * max(even * _rising(thick, *_THIN_MM), _rising(thick, *_THICK_MM))
+
+
+def _rising(value: float, low: float, high: float) -> float:
+    return float(np.clip((value - low) / (high - low), 0.0, 1.0))
 
 
 def _back_half(inside: Mask) -> Mask:
