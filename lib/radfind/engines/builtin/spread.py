@@ -7,7 +7,7 @@ import edt
 import numpy as np
 import numpy.typing as npt
 
-from radfind.engines.builtin.boxes import bounding_box
+from radfind.engines.builtin.boxes import Box, bounding_box
 from radfind.engines.builtin.field import LungField
 from radfind.engines.builtin.grid import Mask, dilate, erode
 from radfind.engines.builtin.lesion import Lesion, diameters
@@ -79,20 +79,34 @@ def spread_lesion(
     mask = (value > 0.5) & ((value > 0.99) | ((hu >= limits[0]) & (hu <= limits[1])))
     if not mask.any():
         return None
+    right = np.count_nonzero(coarse & (field.half == 1))
+    share = right / max(np.count_nonzero(coarse), 1)
+    side = "right" if share > 0.8 else "left" if share < 0.2 else "both"
+    return own_lesion(field, (k, j, i), mask, concept, score, side, values)
+
+
+def own_lesion(
+    field: LungField,
+    box: Box,
+    mask: Mask,
+    concept: str,
+    score: float,
+    side: str,
+    values: dict[str, float] | None = None,
+) -> Lesion:
+    """A lesion from a mask, not empty, on the part `box` of the scan's own voxels, measured."""
     tight = bounding_box(mask)
     mask = np.ascontiguousarray(mask[tight])
-    k, j, i = (slice(a.start + t.start, a.start + t.stop) for a, t in zip((k, j, i), tight, strict=True))
+    k, j, i = (slice(a.start + t.start, a.start + t.stop) for a, t in zip(box, tight, strict=True))
     longest, across = diameters(mask, field.spacing)
     depth = edt.edt(np.pad(mask, 1), anisotropy=field.spacing, parallel=1)[1:-1, 1:-1, 1:-1]
     centre = np.unravel_index(int(depth.argmax()), mask.shape)
-    right = np.count_nonzero(coarse & (field.half == 1))
-    share = right / max(np.count_nonzero(coarse), 1)
     return Lesion(
         concept=concept,
         box=(k, j, i),
         mask=mask,
         centre=(float(centre[0] + k.start), float(centre[1] + j.start), float(centre[2] + i.start)),
-        side="right" if share > 0.8 else "left" if share < 0.2 else "both",
+        side=side,
         score=score,
         longest_mm=longest,
         perpendicular_mm=across,
