@@ -41,6 +41,7 @@ def measure(
     from radfind.measure.growth import changes, date_of, read_prior
     from radfind.measure.placement import placed
     from radfind.measure.quantities import measure_segments
+    from radfind.measure.quantity import unit_in_words
 
     earlier = read_prior(prior) if prior is not None else None
     volume, found = segments_of(path, segmentation, names, text, text_file, series, engine)
@@ -69,7 +70,7 @@ def measure(
         print(item.segment.name + (f" ({item.place})" if item.place else ""))
         for q in item.quantities:
             range_ = f" ± {q.uncertainty:.3g}" if q.uncertainty is not None else ""
-            print(f"  {q.name:<28}{q.value:>12.2f}{range_} {'' if q.unit.value == '1' else q.unit.value}")
+            print(f"  {q.name:<28}{q.value:>12.2f}{range_} {unit_in_words(q.unit.value)}".rstrip())
         if (told := _reported(item)) is not None:
             sizes = " x ".join(f"{value:g}" for value in told["reported_mm"])
             verdict = "agrees" if told["agrees"] else f"differs by {told['difference_mm']:+.1f} mm"

@@ -33,6 +33,7 @@ def take_in(
     from radfind.imaging.dicom_origins import read_object
     from radfind.imaging.labelmap_reading import read_segmentation
     from radfind.imaging.writing import write_labelmap
+    from radfind.measure.quantity import unit_in_words
     from radfind.results import Segment, Segmentation
 
     volume = radfind.load(path, series=series)
@@ -71,9 +72,8 @@ def take_in(
         print(f"{s.name:<40}{s.mask.sum() * volume.geometry.voxel_volume / 1000.0:>12.2f} ml")
     for m in measured:
         what = " ".join(filter(None, [m.tracking_id, m.finding.meaning if m.finding else "", *m.sites]))
-        print(
-            f"{what}: {m.derivation.meaning + ' ' if m.derivation else ''}{m.name.meaning} {m.value:g} {m.unit.value}"
-        )
+        derived = m.derivation.meaning + " " if m.derivation else ""
+        print(f"{what}: {derived}{m.name.meaning} {m.value:g} {unit_in_words(m.unit.value)}".rstrip())
     for line in notes:
         print(f"Note: {line}")
     if output is not None and segments:

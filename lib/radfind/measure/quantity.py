@@ -22,6 +22,14 @@ ONE = Code("1", "UCUM", "no units")
 PERCENT = Code("%", "UCUM", "Percent")
 
 
+_IN_WORDS = {HU.value: "HU", ONE.value: "", MM2.value: "mm²", MM3.value: "mm³"}
+
+
+def unit_in_words(ucum: str) -> str:
+    """A UCUM code as a report writes it."""
+    return _IN_WORDS.get(ucum, ucum)
+
+
 @dataclasses.dataclass(frozen=True)
 class Quantity:
     """One measurement.

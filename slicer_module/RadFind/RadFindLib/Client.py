@@ -328,7 +328,8 @@ class Client:
         message = parser.parsebytes(f"Content-Type: {kind}\r\n\r\n".encode() + data)
         wire, labelmap = {}, None
         for part in message.iter_parts():
-            content = part.get_payload(decode=True) or b""
+            payload = part.get_payload(decode=True)
+            content = payload if isinstance(payload, bytes) else b""
             if re.search(r'name="?params"?', part.get("Content-Disposition", "")):
                 wire = parsedJson(content)
             else:

@@ -66,7 +66,8 @@ class SegmentCopy:
             return mask
         toLPS = self.grid.toLPS.copy()
         toLPS[:3, 3] = self.grid.positions(np.array(mask.start))
-        return moved(Mask((0, 0, 0), mask.voxels), Grid(mask.voxels.shape, toLPS), target)
+        k, j, i = mask.voxels.shape
+        return moved(Mask((0, 0, 0), mask.voxels), Grid((k, j, i), toLPS), target)
 
 
 def copyOf(segmentation: Any, segment: str, volume: Any = None) -> SegmentCopy:

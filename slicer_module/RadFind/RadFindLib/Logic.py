@@ -334,7 +334,7 @@ class Logic:
         if place is None or volume is None:
             self.failed.emit("There is nothing to show for this sentence.")
             return
-        Bookmarks.jumpTo(self.scene, self._markups(), volume, Prompts.worldOf(place, volume))
+        Bookmarks.jumpTo(self.scene, self._markups(), volume, Prompts.worldOf(place, volume).tolist())
 
     def _markups(self) -> Any:
         return self._application.GetModuleLogic("Markups")

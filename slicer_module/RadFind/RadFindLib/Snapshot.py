@@ -40,7 +40,7 @@ class Snapshot:
     def chunks(self, size: int) -> Iterator[memoryview]:
         """Its NRRD file in pieces of at most `size` bytes."""
         yield memoryview(self.header)
-        view = memoryview(self.voxels).cast("B")
+        view = self.voxels.data.cast("B")
         for start in range(0, len(view), size):
             yield view[start : start + size]
 

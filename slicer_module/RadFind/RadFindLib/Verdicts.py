@@ -100,9 +100,10 @@ def makeVerdicts(scene: Any, volume: Any, rows: Sequence[VerdictRow]) -> Any:
 def readVerdicts(node: Any) -> list[VerdictRow]:
     """The lines of a table that `makeVerdicts` made, also after a scene was saved and loaded; none for None."""
     rows = []
-    for *texts, confidence, place in Table.fromNode(node).rows if node is not None else ():
+    for sentence, answer, reason, reported, measured, confidence, place in Table.fromNode(node).rows if node else ():
         x = [float(number) for number in place.split()]
-        rows.append(VerdictRow(*texts, float(confidence), (x[0], x[1], x[2]) if x else None))
+        lps = (x[0], x[1], x[2]) if x else None
+        rows.append(VerdictRow(sentence, answer, reason, reported, measured, float(confidence), lps))
     return rows
 
 
