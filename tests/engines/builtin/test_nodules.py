@@ -80,6 +80,31 @@ def test_ground_glass_beside_a_large_vessel_is_found() -> None:
     assert 2 * (mask & truth).sum() / (mask.sum() + truth.sum()) >= 0.8
 
 
+def crossing(hu: npt.NDArray[np.float64], centre: tuple[float, float, float], seed: int) -> npt.NDArray[np.float64]:
+    """Six straight vessels, 3.2 mm thick, in random directions 5.5 mm beside a point."""
+    rng = np.random.default_rng(seed)
+    offsets = [(g - c) * s for g, c, s in zip(np.indices(SHAPE).astype(float), centre, SPACING, strict=True)]
+    for _ in range(6):
+        along = rng.normal(size=3)
+        aside = np.cross(along, rng.normal(size=3))
+        along, aside = along / np.linalg.norm(along), 5.5 * aside / np.linalg.norm(aside)
+        beside = [o - a for o, a in zip(offsets, aside, strict=True)]
+        passed = sum(b * a for b, a in zip(beside, along, strict=True))
+        hu = np.where(sum(b * b for b in beside) - passed**2 < 1.6**2, 40.0, hu)
+    return hu
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_faint_ground_glass_crossed_by_vessels_is_found(seed: int) -> None:
+    centre = (30, 50, 52)
+    truth = distance(centre) < 6.5
+    best = find_nodules(painted(crossing(np.where(truth, -690.0, LUNG), centre, seed), 20.0, seed), Context())[0]
+    assert best.attributes[0] == "ground_glass"
+    mask = best.full_mask(SHAPE)
+    assert 2 * (mask & truth).sum() / (mask.sum() + truth.sum()) >= 0.75
+    assert not find_nodules(painted(crossing(LUNG, centre, seed), 20.0, seed), Context())  # the vessels alone
+
+
 def test_core_of_noisy_ground_glass_is_not_taken_for_the_lesion() -> None:
     truth = distance((30, 50, 55)) < 10.0
     hu = np.where(truth, -540.0, LUNG)

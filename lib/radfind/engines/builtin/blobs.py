@@ -119,14 +119,14 @@ def _scan(
             continue
         for sigma in sigmas:
             scale = sigma / (factor * step)
-            smooth = _blur(image, scale)
+            smooth = blur(image, scale)
             for place, dot, roundness in _maxima(smooth, allowed, scale):
                 k, j, i = (place + 0.5) * factor - 0.5
                 blobs.append(Blob((float(k), float(j), float(i)), sigma, dot, roundness))
     return blobs
 
 
-def _blur(image: npt.NDArray[np.float32], sigma: float) -> npt.NDArray[np.float32]:
+def blur(image: npt.NDArray[np.float32], sigma: float) -> npt.NDArray[np.float32]:
     """Gaussian of `sigma` voxels by Deriche's recursive filter, whose time does not depend on sigma."""
     import SimpleITK
 

@@ -9,6 +9,7 @@ import numpy.typing as npt
 from radfind.engines.api import Context
 from radfind.engines.builtin.blobs import BALL_DOT, Blob, find_blobs
 from radfind.engines.builtin.boxes import Box, bounding_box
+from radfind.engines.builtin.faint import find_hazes, outline_haze
 from radfind.engines.builtin.field import LungField
 from radfind.engines.builtin.grid import Mask
 from radfind.engines.builtin.lesion import Lesion, diameters
@@ -69,7 +70,21 @@ def find_nodules(field: LungField, context: Context) -> list[Lesion]:
             lesion = _lesion(field, outline, score, *placed)
             if lesion.score >= KEPT:
                 lesions.append(lesion)
-    return _without_doubles(lesions)
+    return _without_doubles(lesions + _hazy_lesions(field, lesions))
+
+
+def _hazy_lesions(field: LungField, sure: list[Lesion]) -> list[Lesion]:
+    """Ground glass that vessels cross, where no lesion is found with more than even odds."""
+    lesions = []
+    for blob in find_hazes(field):
+        position = field.to_voxel(blob.position)
+        if any(lesion.score >= 0.5 and _holds(lesion.box, lesion.mask, position) for lesion in sure):
+            continue
+        outline, score = outline_haze(field, blob) or (None, 0.0)
+        placed = None if outline is None else outline.view.onto(outline.mask, field.array.shape)
+        if outline is not None and placed is not None and score >= KEPT:
+            lesions.append(_lesion(field, outline, score, *placed))
+    return [lesion for lesion in lesions if lesion.score >= KEPT]
 
 
 def _best_outline(field: LungField, blob: Blob) -> tuple[Outline | None, float]:

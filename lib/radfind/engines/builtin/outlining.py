@@ -201,8 +201,8 @@ def outline_blob(field: LungField, blob: Blob, share: float = 0.5) -> Outline | 
         if radius < _BLURRED_MM or (hu[solid] < SOLID_HU).mean() < _MOSTLY:
             halo = _halo(view, solid, background, field.noise)
             if halo is not None:
-                return _measured(field, view, halo[0], solid, "part_solid", background, halo[1])
-            return _measured(field, view, solid, solid, "solid", background, edge)
+                return measured(field, view, halo[0], solid, "part_solid", background, halo[1])
+            return measured(field, view, solid, solid, "solid", background, edge)
     faint = _cut(hu > (inner + background) / 2.0, view, distance, radius, share)
     if faint is None:
         return None
@@ -210,13 +210,13 @@ def outline_blob(field: LungField, blob: Blob, share: float = 0.5) -> Outline | 
     edge = (level + background) / 2.0
     again = _cut(hu > edge, view, distance, radius, share)
     faint = faint if again is None else again
-    core = _solid_core(view, faint)
+    core = solid_core(view, faint)
     if core is not None:
-        return _measured(field, view, faint, core, "part_solid", background, edge)
-    return _measured(field, view, faint, faint, "ground_glass", background, edge)
+        return measured(field, view, faint, core, "part_solid", background, edge)
+    return measured(field, view, faint, faint, "ground_glass", background, edge)
 
 
-def _solid_core(view: View, faint: Mask) -> Mask | None:
+def solid_core(view: View, faint: Mask) -> Mask | None:
     """The dense part of ground glass where it is a core of its own, or None: a vessel that passes is thin, or it is
     thick and lies mostly outside."""
     dense = view.domain & ((view.hu if view.true_hu is None else view.true_hu) > SOLID_HU)
@@ -252,7 +252,7 @@ def _depth(mask: Mask, step: float) -> npt.NDArray[np.float32]:
     return np.asarray(edt.edt(mask, anisotropy=(step,) * 3, black_border=False, parallel=1))
 
 
-def _away(mask: Mask, step: float) -> npt.NDArray[np.float32]:
+def away_from(mask: Mask, step: float) -> npt.NDArray[np.float32]:
     """Distance to the mask, mm."""
     return np.asarray(edt.edt(~mask, anisotropy=(step,) * 3, black_border=False, parallel=1))
 
@@ -269,7 +269,7 @@ def _cut(bright: Mask, view: View, distance: npt.NDArray[np.float32], radius: fl
     ball = min(share * widest, 16.0 * share)
     labels = cc3d.connected_components(depth >= ball, connectivity=26)
     core = labels == labels.flat[seed]
-    mask = (_away(core, view.step) <= ball + 0.35 * view.step) & piece
+    mask = (away_from(core, view.step) <= ball + 0.35 * view.step) & piece
     labels = cc3d.connected_components(mask, connectivity=6)
     return np.asarray(labels == labels.flat[seed])
 
@@ -299,13 +299,18 @@ def _halo(view: View, solid: Mask, background: float, noise: float) -> tuple[Mas
     ball = float(np.clip(0.35 * (depth * within).max(), 1.0, 6.0))
     labels = cc3d.connected_components((depth >= ball) | solid, connectivity=26)
     core = labels == np.bincount(labels[solid]).argmax()
-    whole = np.asarray((_away(core, step) <= ball + 0.35 * step) & body | solid)
+    whole = np.asarray((away_from(core, step) <= ball + 0.35 * step) & body | solid)
     return (whole, edge) if whole.sum() > 1.5 * solid.sum() else None
 
 
-def _measured(
+def measured(
     field: LungField, view: View, mask: Mask, core: Mask, kind: str, background: float, edge: float
 ) -> Outline | None:
+    """What the masks of a view measure; None when the lesion is under 8 voxels.
+
+    Arguments:
+        background, edge: HU of the lung around and half-way to it.
+    """
     count = int(mask.sum())
     if count < 8:
         return None
@@ -317,7 +322,7 @@ def _measured(
     volume = count * step**3
     diameter = float(2.0 * np.cbrt(volume * 3.0 / (4.0 * np.pi)))
     level = float(np.median(hu[mask]))
-    rim = (_away(mask, step) <= 1.01 * step) & ~mask
+    rim = (away_from(mask, step) <= 1.01 * step) & ~mask
     # Where the scan ends inside the lesion nobody knows how it goes on: that face counts as contact, twice.
     cut = sum(int(mask[plane].sum()) for plane, ends in zip((0, -1), view.ends, strict=True) if ends)
     surface = max(int(rim.sum()) + cut, 1)
