@@ -73,6 +73,12 @@ def test_emphysema_is_outlined_where_it_is_and_nowhere_else(spec: LesionSpec) ->
     assert (mask & truth).sum() >= 0.85 * mask.sum()
 
 
+def test_consolidation_beside_the_spine_is_sure_and_outlined_up_to_it() -> None:
+    made = phantom(43, LesionSpec("consolidation", "left", "lower", 65))
+    truth, mask = made.truth["lesion_1"], found(made, "consolidation")
+    assert 2 * (truth & mask).sum() / (truth.sum() + mask.sum()) >= 0.8
+
+
 def test_a_mass_that_merges_with_the_mediastinum_is_pointed_at_and_never_denied() -> None:
     made = phantom(41)
     left = made.truth["lung_left"]

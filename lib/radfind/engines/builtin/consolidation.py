@@ -44,6 +44,12 @@ _HILAR_VESSEL_MM = 10.0
 _HILUM_MM = 60.0
 """Radius of the interlobar arteries and the veins beside them, and how far from the midline they run."""
 
+_FREE = (0.05, 0.3)
+_THIN_MM = (10.0, 13.0)
+_CENTRAL_COST = 0.1
+"""How much more of a lump's rim is aerated lung than other tissue (less what lies in the mediastinum costs), and how
+thick it is, from not at all to doubtless: vessels go on at both ends, organs on one side."""
+
 _DOUBTFUL = 0.45
 
 _SMALLEST_ML = 2.0
@@ -53,6 +59,9 @@ _NECK_MM = 2.5
 _GROWTH_MM = 20.0
 _FINEST_MM = 2.5
 """How far the parts of a consolidation reach beyond its core, and the radius of the finest of them."""
+
+_LUMP_GROWTH_MM = 8.0
+"""The same where the core is a whole lump."""
 
 _BRONCHUS_MM = 4.0
 """Radius of the air bronchograms and of the gaps that belong to a consolidation."""
@@ -68,6 +77,8 @@ class _Scan:
         closed: the aerated lung with notches as wide as large nodules; a part of `space`.
         smooth: HU averaged over 1.5 mm of `space`.
         tissue: soft tissue by `smooth`, neither fat nor bone.
+        lumps: the number of the lump that each voxel of soft tissue in the space belongs to; 0 elsewhere.
+        beside: all tissue denser than fat, within the space and without.
     """
 
     field: LungField
@@ -75,28 +86,71 @@ class _Scan:
     closed: Mask
     smooth: npt.NDArray[np.float32]
     tissue: Mask
+    lumps: npt.NDArray[np.int32]
+    beside: Mask
 
 
 def find_consolidations(field: LungField, context: Context) -> list[Lesion]:
     """Consolidations of some 3 ml and more, surest first."""
     context.step(0.0, "consolidation")
-    field = field.coarse
+    scan = _scan(field.coarse)
+    free = _free_lumps(scan)
+    context.step(0.3, "consolidation")
+    found, rest = _judge(scan, _cores(scan))
+    large = np.bincount(scan.lumps.ravel()) * scan.field.step**3 >= 1000.0 * _SMALLEST_ML
+    large[[0, *(label for label, _ in free)]] = False
+    candidates = [(scan.lumps == label, score, rest | large[scan.lumps], _LUMP_GROWTH_MM) for label, score in free]
+    candidates += [(core, score, rest, _GROWTH_MM) for core, score in found]
+    lesions = []
+    taken = np.zeros(scan.space.shape, bool)
+    for core, score, others, reach_mm in candidates:
+        if taken[core].mean() > 0.3:
+            continue  # a lump of one that was outlined already
+        outline = _outline(scan, core, others, reach_mm) & ~taken
+        taken |= outline
+        score *= float(np.clip((float(outline.sum()) * scan.field.step**3 / 1000.0 - 3.0) / 8.0, 0.0, 1.0))
+        if score >= 0.2:
+            lesion = spread_lesion(scan.field, outline, "consolidation", score, (-1100.0, 300.0))
+            lesions += [] if lesion is None else [lesion]
+    return sorted(lesions, key=lambda item: -item.score)
+
+
+def _scan(field: LungField) -> _Scan:
     space, closed = lung_space(field)
     smooth = blurred(field, 1.5, space)
-    scan = _Scan(field, space, closed, smooth, (smooth > TISSUE_HU) & (smooth < DENSE_HU[1]))
-    found, rest = _judge(scan, _cores(scan))
-    lesions = []
-    taken = np.zeros(space.shape, bool)
-    for core, score in found:
-        if taken[core].any():
-            continue  # a lump of one that was outlined already
-        outline = _outline(scan, core, rest)
-        taken |= outline
-        score *= float(np.clip((float(outline.sum()) * field.step**3 / 1000.0 - 3.0) / 8.0, 0.0, 1.0))
-        lesion = spread_lesion(field, outline, "consolidation", score, (-1100.0, 300.0)) if score >= 0.2 else None
-        if lesion is not None:
-            lesions.append(lesion)
-    return sorted(lesions, key=lambda item: -item.score)
+    sharp = blurred(field, 1.0, ~field.aerated)
+    beside = ~field.aerated & (sharp > TISSUE_HU)
+    lumps = _lumps(opened(beside & space & (sharp < DENSE_HU[1]), _FINEST_MM, field.step), field.step)
+    return _Scan(field, space, closed, smooth, (smooth > TISSUE_HU) & (smooth < DENSE_HU[1]), lumps, beside)
+
+
+def _free_lumps(scan: _Scan) -> list[tuple[int, float]]:
+    """(number, score) of the lumps that aerated lung surely surrounds more than other tissue does, surest first."""
+    from scipy import ndimage
+
+    step, spacing = scan.field.step, (scan.field.step,) * 3
+    sizes = np.bincount(scan.lumps.ravel()) * step**3
+    central = central_zone(scan.field, _MEDIASTINUM_MM)
+    found = []
+    for label, box in enumerate(ndimage.find_objects(scan.lumps), 1):
+        if box is None or sizes[label] < 1000.0 * _SMALLEST_ML:
+            continue
+        box = tuple(slice(max(part.start - 5, 0), part.stop + 5) for part in box)
+        lump = scan.lumps[box] == label
+        outside = depth(~lump, spacing)
+        around = (outside > 2.01 * step) & (outside <= 4.01 * step)
+        skin = (outside > 0) & (outside <= 1.01 * step)
+        freedom = float(scan.field.aerated[box][around].mean()) - float((scan.beside[box] & ~lump)[skin].mean())
+        freedom -= _CENTRAL_COST * float(central[box][lump].mean())
+        thick = 2.0 * float(depth(lump, spacing).max())
+        score = _rising(freedom, *_FREE) * _rising(thick, *_THIN_MM)
+        if score > _DOUBTFUL:
+            found.append((label, score))
+    return sorted(found, key=lambda item: -item[1])
+
+
+def _rising(value: float, low: float, high: float) -> float:
+    return float(np.clip((value - low) / (high - low), 0.0, 1.0))
 
 
 def lung_space(field: LungField) -> tuple[Mask, Mask]:
@@ -143,7 +197,11 @@ def _cores(scan: _Scan) -> list[Mask]:
     """Lumps of dense tissue in the lung's space, thicker than its vessels."""
     step, spacing = scan.field.step, (scan.field.step,) * 3
     deep = opened(scan.space & scan.tissue & ~central_zone(scan.field, _MEDIASTINUM_MM), _VESSEL_MM, step)
-    lumps = [lump for piece in pieces(deep, step, _SMALLEST_ML) for lump in _lumps(piece, step)]
+    lumps = []
+    for piece in pieces(deep, step, _SMALLEST_ML):
+        labels = _lumps(piece, step)
+        sizes = np.bincount(labels.ravel()) * step**3
+        lumps += [labels == label for label in range(1, len(sizes)) if sizes[label] >= 1000.0 * _SMALLEST_ML]
     dense = scan.closed & (scan.smooth > DENSE_HU[0]) & (scan.smooth < DENSE_HU[1])
     dense &= ~central_zone(scan.field, _PARAVERTEBRAL_MM)
     for lump in lumps:
@@ -151,21 +209,18 @@ def _cores(scan: _Scan) -> list[Mask]:
     return lumps + pieces(opened(dense, _VESSEL_MM, step), step, _SMALLEST_ML)
 
 
-def _lumps(piece: Mask, step: float) -> list[Mask]:
-    """A piece cut at its necks: the watershed of its depth."""
+def _lumps(mask: Mask, step: float) -> npt.NDArray[np.int32]:
+    """A mask cut at its necks: the numbered basins of the watershed of its depth."""
     import SimpleITK
 
-    box = bounding_box(piece, (1, 1, 1))
-    hollow = SimpleITK.GetImageFromArray(-depth(piece[box], (step,) * 3))
-    labels = SimpleITK.GetArrayFromImage(
-        SimpleITK.MorphologicalWatershed(hollow, level=_NECK_MM, markWatershedLine=False, fullyConnected=False)
-    )
-    out = []
-    for label in np.unique(labels[piece[box]]):
-        lump = np.zeros_like(piece)
-        lump[box] = (labels == label) & piece[box]
-        if float(lump.sum()) * step**3 >= 1000.0 * _SMALLEST_ML:
-            out.append(lump)
+    out = np.zeros(mask.shape, np.int32)
+    if mask.any():
+        box = bounding_box(mask, (1, 1, 1))
+        hollow = SimpleITK.GetImageFromArray(-depth(mask[box], (step,) * 3))
+        labels = SimpleITK.GetArrayFromImage(
+            SimpleITK.MorphologicalWatershed(hollow, level=_NECK_MM, markWatershedLine=False, fullyConnected=False)
+        )
+        out[box] = np.where(mask[box], labels, 0)
     return out
 
 
@@ -225,12 +280,12 @@ def _bulk(piece: Mask, step: float) -> float:
     return float(np.clip((thick / (max(sides) * step) - 0.1) / 0.1, 0.0, 1.0))
 
 
-def _outline(scan: _Scan, core: Mask, rest: Mask) -> Mask:
+def _outline(scan: _Scan, core: Mask, rest: Mask, reach_mm: float) -> Mask:
     """The consolidation around a core: its finer parts, its rim to half way to the lung's density, its bronchograms."""
     field, step, spacing = scan.field, scan.field.step, (scan.field.step,) * 3
     beside_lung = scan.closed & (scan.smooth > DENSE_HU[0]) & dilate(field.aerated, _VESSEL_MM, spacing)
     body = opened(scan.space & (scan.tissue | beside_lung) & (scan.smooth < DENSE_HU[1]), _FINEST_MM, step)
-    grown = spread((body & _nearer(core, rest, _GROWTH_MM, spacing)) | core, core)
+    grown = spread((body & _nearer(core, rest, reach_mm, spacing)) | core, core)
     half = (field.background + float(np.median(scan.smooth[core]))) / 2.0
     rim = scan.space & (blurred(field, 0.8, scan.space) > half) & ~rest
     rim &= dilate(grown, 2.01 * step, spacing) & dilate(field.aerated, 2.01 * step, spacing)
