@@ -19,7 +19,7 @@ from radfind.engines.builtin.field import CLOSING_MM, LungField, close_within
 from radfind.engines.builtin.grid import Mask, Overview, close, depth, dilate, erode, spread
 from radfind.engines.builtin.lesion import Lesion
 from radfind.engines.builtin.pleura import central_zone
-from radfind.engines.builtin.spread import above_lung, blurred, opened, pieces, spread_lesion
+from radfind.engines.builtin.spread import above_lung, blurred, opened, pieces, spread_lesion, thickness
 
 DENSE_HU = (-250.0, 200.0)
 """Consolidation obscures vessels: soft-tissue density with some air (Fleischner glossary, Radiology 2024)."""
@@ -142,8 +142,7 @@ def _free_lumps(scan: _Scan) -> list[tuple[int, float]]:
         skin = (outside > 0) & (outside <= 1.01 * step)
         freedom = float(scan.field.aerated[box][around].mean()) - float((scan.beside[box] & ~lump)[skin].mean())
         freedom -= _CENTRAL_COST * float(central[box][lump].mean())
-        thick = 2.0 * float(depth(lump, spacing).max())
-        score = _rising(freedom, *_FREE) * _rising(thick, *_THIN_MM)
+        score = _rising(freedom, *_FREE) * _rising(thickness(lump, step), *_THIN_MM)
         if score > _DOUBTFUL:
             found.append((label, score))
     return sorted(found, key=lambda item: -item[1])
@@ -269,15 +268,14 @@ def _score(scan: _Scan, core: Mask, rest: Mask) -> float:
 def _hilar_vessel(scan: _Scan, core: Mask) -> bool:
     """No thicker than the vessels at the hilum, and beside it."""
     step = scan.field.step
-    thin = float(depth(core, (step,) * 3).max()) < _HILAR_VESSEL_MM
+    thin = thickness(core, step) < 2.0 * _HILAR_VESSEL_MM
     return thin and float(central_zone(scan.field, _HILUM_MM)[core].mean()) > 0.5
 
 
 def _bulk(piece: Mask, step: float) -> float:
     """0 for a thin sheet, 1 for a piece a fifth as thick as long or more: dependent atelectasis is a sheet."""
-    thick = 2.0 * float(depth(piece, (step, step, step)).max())
     sides = [part.stop - part.start for part in bounding_box(piece)]
-    return float(np.clip((thick / (max(sides) * step) - 0.1) / 0.1, 0.0, 1.0))
+    return float(np.clip((thickness(piece, step) / (max(sides) * step) - 0.1) / 0.1, 0.0, 1.0))
 
 
 def _outline(scan: _Scan, core: Mask, rest: Mask, reach_mm: float) -> Mask:

@@ -12,7 +12,7 @@ from radfind.engines.builtin.consolidation import find_consolidations
 from radfind.engines.builtin.field import LungField
 from radfind.engines.builtin.grid import Mask, close, depth, dilate, spread
 from radfind.engines.builtin.lesion import Lesion
-from radfind.engines.builtin.spread import blurred, opened, pieces, spread_lesion
+from radfind.engines.builtin.spread import blurred, opened, pieces, spread_lesion, thickness
 
 DEPENDENT_MM = 16.0
 _DOUBTFUL = 0.4
@@ -106,7 +106,7 @@ def _certainty(field: LungField, patches: Mask, core: Mask) -> float:
     low, high = np.percentile(field.work[core], [25, 75])
     noise = field.noise * float(np.prod([min(1.0, size / step) ** 0.5 for size in field.spacing]))  # as averaged
     uneven = float(np.sqrt(max(((high - low) / 1.349) ** 2 - noise**2, 0.0)))
-    thick = 2.0 * float(depth(core, (step,) * 3).max())
+    thick = thickness(core, step)
     even = 1.0 - _rising(uneven, *_EVEN_HU)
     size = _rising(float(patches.sum()) * step**3 / 1000.0, *_SIZE_ML)
     return size * max(even * _rising(thick, *_THIN_MM), _rising(thick, *_THICK_MM))

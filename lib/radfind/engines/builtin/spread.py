@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from radfind.engines.builtin.boxes import Box, bounding_box
 from radfind.engines.builtin.field import LungField
-from radfind.engines.builtin.grid import Mask, dilate, erode
+from radfind.engines.builtin.grid import Mask, depth, dilate, erode
 from radfind.engines.builtin.lesion import Lesion, diameters
 
 
@@ -31,6 +31,13 @@ def opened(mask: Mask, radius_mm: float, step: float) -> Mask:
     """What a ball of `radius_mm` fits into."""
     spacing = (step, step, step)
     return dilate(erode(mask, radius_mm, spacing), radius_mm, spacing) & mask
+
+
+def thickness(mask: Mask, step: float) -> float:
+    """Diameter in mm of the largest ball that fits into a mask; 0 for an empty one."""
+    if not mask.any():
+        return 0.0
+    return 2.0 * float(depth(mask[bounding_box(mask, (1, 1, 1))], (step,) * 3).max())
 
 
 def above_lung(field: LungField, piece: Mask) -> float:
@@ -99,7 +106,7 @@ def own_lesion(
     mask = np.ascontiguousarray(mask[tight])
     k, j, i = (slice(a.start + t.start, a.start + t.stop) for a, t in zip(box, tight, strict=True))
     longest, across = diameters(mask, field.spacing)
-    depth = edt.edt(np.pad(mask, 1), anisotropy=field.spacing, parallel=1)[1:-1, 1:-1, 1:-1]
+    inner = edt.edt(np.pad(mask, 1), anisotropy=field.spacing, parallel=1)[1:-1, 1:-1, 1:-1]
     centre = np.unravel_index(int(depth.argmax()), mask.shape)
     return Lesion(
         concept=concept,
