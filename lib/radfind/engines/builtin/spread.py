@@ -107,7 +107,7 @@ def own_lesion(
     k, j, i = (slice(a.start + t.start, a.start + t.stop) for a, t in zip(box, tight, strict=True))
     longest, across = diameters(mask, field.spacing)
     inner = edt.edt(np.pad(mask, 1), anisotropy=field.spacing, parallel=1)[1:-1, 1:-1, 1:-1]
-    centre = np.unravel_index(int(depth.argmax()), mask.shape)
+    centre = np.unravel_index(int(inner.argmax()), mask.shape)
     return Lesion(
         concept=concept,
         box=(k, j, i),
