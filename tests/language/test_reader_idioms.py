@@ -131,6 +131,14 @@ def sides(text: str) -> dict[str, str | None]:
         # a question mark before its word
         ("Lingular consolidation, ?pneumonia.", {"consolidation": "present", "pneumonia": "uncertain"}),
         ("Consolidation (?infarct).", {"consolidation": "present", "infarction": "uncertain"}),
+        # doubt beside advice; advice alone
+        ("右肺下叶不除外肺炎，建议复查。", {"pneumonia": "uncertain"}),
+        ("未除外早期肺癌，请结合临床。", {"lung_cancer": "uncertain"}),
+        ("建议增强CT除外肺癌。", {}),
+        ("The consolidation has cleared.", {"consolidation": "absent"}),
+        ("The consolidation has nearly cleared.", {"consolidation": "present"}),
+        ("Nodules: 5 mm solid nodule in the right lower lobe.", {"solid_nodule": "present"}),
+        ("Nodules: none.", {"nodule": "absent"}),
         # not large, not thick
         ("心影不大，脾不大。", {"cardiomegaly": "absent", "splenomegaly": "absent"}),
         ("膀胱充盈良好，壁不厚。", {"bladder_wall_thickening": "absent"}),
@@ -166,6 +174,10 @@ def test_presence(text: str, expected: dict[str, str]) -> None:
         ),
         ("Scoliosis with the opening facing left.", {"scoliosis": None}),
         ("Scoliosis convex to the right.", {"scoliosis": None}),
+        (
+            "Tree-in-bud in the middle lobe and lingula suggests infectious bronchiolitis.",
+            {"tree_in_bud": "both"},
+        ),
         ("RUL 可见 nodule；LLL 未见 consolidation。", {"pulmonary_nodule": "right", "consolidation": "left"}),
         ("胸椎向左侧弯。", {"scoliosis": None}),
         ("Hypodense lesion in the right kidney. It was evaluated in favor of a cyst.", {"renal_cyst": "right"}),

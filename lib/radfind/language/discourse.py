@@ -15,7 +15,7 @@ _RECOMMENDING = re.compile(r"\b(?:recommend|advis|suggested|follow-?up|correlat|
 _PURPOSE = re.compile(
     r"\b(?:in terms of|to (?:exclude|rule out|confirm|look for)|for (?:the )?(?:exclusion|differential|possibilit)"
     r"|(?:recommended|advised|suggested|required|appropriate) for|regarding"
-    r"|with (?:regard|respect) to)\b|除外|排除|排查|以明确|明确有无|了解有无"
+    r"|with (?:regard|respect) to)\b|(?<![不未能全])(?:除外|排除)|排查|以明确|明确有无|了解有无"
 )
 _EARLIER = re.compile(
     r"\s*(?:however,? |but )?(?:in|on|at) (?:the |her |his |an? |this patient's )?"

@@ -40,7 +40,8 @@ _GENERAL: tuple[tuple[str, str], ...] = (
     (
         "atelectasis",
         r"collapse(?=\sof (?:the )?(?:(?:right|left|entire|whole)\s)?(?:upper|middle|lower|lung|lobe))"
-        r"|(?<=lobe )collapse|collapsed(?=\s(?:(?:right|left)\s)?(?:upper|middle|lower|lung|lobe))",
+        r"|(?<=lobe )collapse|(?<=\b[rl][uml]l )collapse"
+        r"|collapsed(?=\s(?:(?:right|left)\s)?(?:upper|middle|lower|lung|lobe))",
     ),
     ("stenosis", r"narrowed|narrowing|stenotic|狭窄|变窄"),
     ("disc_herniation", rf"{_DISC_TO}(?:突出|脱出)"),

@@ -10,7 +10,7 @@ from radfind.language.sizes import Size
 from radfind.language.text import Piece
 
 _SIZE_BREAK = re.compile(
-    r"[,;:()]|\b(?:is|are|was|were|in the|in both|in right|in left|on|and|with|without|no|but|at|from|(?<!-)to(?!-)"
+    r"[,;:()]|\s-\s|\b(?:is|are|was|were|in the|in both|in right|in left|on|and|with|without|no|but|at|from|(?<!-)to(?!-)"
     r"|which|measuring)\b|见|示|伴|无|未"
 )
 _MEASURED_ORGAN = re.compile(r"(?:'s)?\s?(?:[a-z-]+ ){0,2}(?:length|size|measures|is|was)|(?:长)")

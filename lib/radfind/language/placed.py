@@ -14,7 +14,7 @@ from radfind.language.text import Piece
 _LINK = (
     r"\b(?:causing|leading|resulting|creating|producing|forming|compressing|extending|surrounding"
     r"|accompanying|in|of|at|on|within|near|adjacent|along|to|from|involving|affecting|is|are|was"
-    r"|were|has|have|with|showing|there|measuring|that|including|into|over|around|between|by|for)\b"
+    r"|were|has|have|with|showing|there|measuring|that|including|into|over|around|between|by|for|suggests?|indicates?)\b"
     r"|,|;|:|\("
 )
 _BREAK = re.compile(_LINK + r"|\b(?:and|or)\b|[,;:(]|见|示|有|呈|、|及|和|与|伴|位于|于")

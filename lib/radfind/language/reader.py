@@ -26,7 +26,7 @@ from radfind.language.scope import clauses, find_cues, holds, presence_of
 from radfind.language.sections import split_sections
 from radfind.language.sharing import share_with_brackets, share_with_interpretation, share_with_neighbour
 from radfind.language.sizes import Size, find_sizes
-from radfind.language.special import is_diagnosis, keep_to_own_organ, without_repeats, without_vague
+from radfind.language.special import is_diagnosis, keep_to_own_organ, without_heading, without_repeats, without_vague
 from radfind.language.suggestions import suggestions
 from radfind.language.text import Piece, fold, sentences, span_of
 from radfind.language.told import Told
@@ -162,7 +162,7 @@ class _Reader:
         self.told.lobe_of_before(claims, sentence)
         self.told.point_back(claims, section)
         share_with_neighbour(folded, claims, self.lexicon)
-        claims = without_vague(folded, claims, self.lexicon)
+        claims = without_heading(folded, without_vague(folded, claims, self.lexicon), self.lexicon)
         self.told.add_all(without_repeats(folded, claims, self.lexicon), sentence, section)
 
     def _claim(

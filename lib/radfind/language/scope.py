@@ -242,6 +242,8 @@ def _just_before(folded: str, stop: int, cue: Cue, named: Sequence[Piece]) -> bo
             return False
         stop = name.stop
     gap = folded[stop : cue.start]
+    if cue.kind == "rival" and re.search(r"\s-\s|:", gap):
+        return False  # "lesion of the liver - X versus adenoma" doubts what it is, not that it is there
     near = len(gap.split()) <= 4 or len(named) == 1  # "a 14 mm cyst in the right lobe of the liver?" asks about it
     return near and not _BRACKETED.search(gap)  # "nodule (lymph node?)" is a nodule
 

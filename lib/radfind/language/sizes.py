@@ -40,7 +40,7 @@ _LENGTH = re.compile(
 _PART = re.compile(rf"(?P<value>{_NUMBER})(?:[- ]?(?P<unit>{_UNIT}))?")
 
 _BELOW = re.compile(
-    r"(?:up to|(?:less|smaller|lower|fewer) than|not exceeding|(?:do|does) not exceed|under"
+    r"(?:up to|\bsub-?|(?:less|smaller|lower|fewer) than|not exceeding|(?:do|does) not exceed|under"
     r"|below|<|≤|at most|no larger than|within"
     r"|小于|不超过|不足|未超过|不大于|最大至)\s*(?:or equal to\s*)?(?:about|approximately|约)?\s*\Z"
 )

@@ -63,6 +63,14 @@ def without_vague(folded: str, claims: Sequence[Claim], lexicon: Lexicon) -> lis
     return kept
 
 
+def without_heading(folded: str, claims: Sequence[Claim], lexicon: Lexicon) -> list[Claim]:
+    """ "Nodules: solid nodule in the right lower lobe": what only heads the line that names it again claims nothing."""
+    if len(claims) < 2 or claims[0].sizes or claims[0].words or not folded.startswith(":", claims[0].stop):
+        return list(claims)
+    again = any(lexicon.is_a(other.concept, claims[0].concept.id) for other in claims[1:])
+    return list(claims[1:] if again else claims)
+
+
 def without_repeats(folded: str, claims: Sequence[Claim], lexicon: Lexicon) -> list[Claim]:
     """ "A cavity in the left lung, the wall 4 mm thick, the cavity 22 mm wide": named again only to be measured, or,
     as in "atelectasis adjacent to the effusion", only to be pointed back at."""
