@@ -128,6 +128,7 @@ def test_listed_lobes_name_the_right_structures() -> None:
         ("胸12椎体骨折", ("T12",)),
         ("腰1、2椎体骨折", ("L1", "L2")),
         ("第12胸椎骨折", ("T12",)),
+        ("第11、12胸椎骨折", ("T11", "T12")),
         ("hemorrhage on T2-weighted images", ()),
     ],
 )

@@ -139,6 +139,14 @@ def sides(text: str) -> dict[str, str | None]:
         ("The consolidation has nearly cleared.", {"consolidation": "present"}),
         ("Nodules: 5 mm solid nodule in the right lower lobe.", {"solid_nodule": "present"}),
         ("Nodules: none.", {"nodule": "absent"}),
+        ("Apart from a 4 mm nodule in the middle lobe the lungs are clear.", {"pulmonary_nodule": "present"}),
+        ("Except for atelectasis, the lungs are clear.", {"atelectasis": "present"}),
+        # asked, answered, questioned
+        ("左肺有没有结节", {"pulmonary_nodule": "present"}),
+        ("气胸：无。积液：左侧少量。", {"pneumothorax": "absent", "effusion": "present"}),
+        ("气胸（-），实变（+）", {"pneumothorax": "absent", "consolidation": "present"}),
+        ("? PE", {"pulmonary_embolism": "uncertain"}),
+        ("Cyst? Abscess?", {"cyst": "uncertain", "abscess": "uncertain"}),
         # not large, not thick
         ("心影不大，脾不大。", {"cardiomegaly": "absent", "splenomegaly": "absent"}),
         ("膀胱充盈良好，壁不厚。", {"bladder_wall_thickening": "absent"}),

@@ -28,7 +28,7 @@ _COUNT = re.compile(
 _MANY = re.compile(
     r"(?<![a-z])(?:several|multiple|numerous|a few|few|many|various|innumerable|countless|multifocal"
     r"|a number of|some|scattered|more than one|bilateral multiple|at least two)(?![a-z])"
-    r"|多发|多个|多枚|数枚|数个|数处|多处|散在|若干|几个|几枚|大小不等|(?:多|数)颗"
+    r"|[0-9一二三四五六七八九十]+[余多](?:枚|个|处|颗)|多发|多个|多枚|数枚|数个|数处|多处|散在|若干|几个|几枚|大小不等|(?:多|数)颗"
 )
 
 

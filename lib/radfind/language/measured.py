@@ -10,8 +10,8 @@ from radfind.language.sizes import Size
 from radfind.language.text import Piece
 
 _SIZE_BREAK = re.compile(
-    r"[,;:()]|\s-\s|\b(?:is|are|was|were|in the|in both|in right|in left|on|and|with|without|no|but|at|from|(?<!-)to(?!-)"
-    r"|which|measuring)\b|见|示|伴|无|未"
+    r"[,;:()]|\s-\s|\b(?:is|are|was|were|in the|in both|in right|in left|on|and|with|without|no|but|at|from"
+    r"|(?<!-)to(?!-)|which|measuring)\b|见|示|伴|无|未"
 )
 _MEASURED_ORGAN = re.compile(r"(?:'s)?\s?(?:[a-z-]+ ){0,2}(?:length|size|measures|is|was)|(?:长)")
 _ORGAN_WIDTH = re.compile(r"(?:'s)?\s?(?:[a-z-]+ ){0,2}(?:diameter|calib[a-z]+|width)|(?:直径|宽|内径|管径)")

@@ -85,12 +85,13 @@ _MRI_OR_TNM = (
     r"(?!\s?-?\s?(?:w\b|wi\b|weighted|signal|hyper|hypo|iso|flair|images?|sequences?|relax|map"
     r"|加权|信号|高|低|等|像|相|n[0-3x]|[a-d]?n[0-3x]m))"
 )
+_ORDINAL_ZH = "(?:1[0-2]|[1-9]|十[一二]?|[一二三四五六七八九])"
 _LEVEL = re.compile(
     rf"(?<![a-z0-9])(?P<letter>[ctdl])(?P<first>1[0-2]|[1-9])(?![0-9])(?:\s?(?P<to>-|/|–|to"
     rf"|至|、)\s?(?P<letter2>[ctdls])?(?P<second>1[0-2]|[1-9])(?![0-9]))?(?![a-z]){_MRI_OR_TNM}"
     r"|第?(?P<zh>[颈胸腰])(?P<zh_first>1[0-2]|[1-9])(?:\s?(?P<zh_to>-|/|~|至|、)\s?(?P<zh2>[颈胸腰骶])?(?P<zh_second>1[0-2]"
     r"|[1-9]))?(?=\s?(?:椎|水平|棘突|横突|节段|平面|间盘|,|\Z|[^0-9a-z]))"
-    r"|第(?P<ordinal>1[0-2]|[1-9]|十[一二]?|[一二三四五六七八九])(?P<ordinal_part>[颈胸腰])椎"
+    rf"|第(?P<ordinal>{_ORDINAL_ZH})(?:[、及和与,]第?(?P<ordinal2>{_ORDINAL_ZH}))?(?P<ordinal_part>[颈胸腰])椎"
     r"|(?<![a-z0-9])(?P<en_ordinal>1[0-2]|[1-9])(?:st|nd|rd|th)\s(?P<en_part>cervical|thoracic"
     r"|dorsal|lumbar)(?=\s(?:vertebr|body|corpus|spin|disc))"
 )
@@ -239,9 +240,9 @@ def _lobe_word(match: re.Match[str]) -> PlaceWord:
 def _levels(match: re.Match[str]) -> list[str]:
     groups = match.groupdict()
     if groups["ordinal"]:
-        number = groups["ordinal"]
-        value = int(number) if number.isdigit() else _ZH_DIGIT[number]
-        return _valid([(_PART[groups["ordinal_part"]], value)])
+        numbers = [number for number in (groups["ordinal"], groups["ordinal2"]) if number]
+        part = _PART[groups["ordinal_part"]]
+        return _valid([(part, int(n) if n.isdigit() else _ZH_DIGIT[n]) for n in numbers])
     if groups["en_ordinal"]:
         return _valid([(_PART[groups["en_part"]], int(groups["en_ordinal"]))])
     letter = groups["letter"] or groups["zh"]

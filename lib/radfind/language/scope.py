@@ -190,6 +190,8 @@ def presence_of(
             if cue.kind == "deny_after":
                 acting.add(cue.kind)
         elif cue.start >= stop:
+            if cue.kind == "normal" and _excepted(folded, clause, start):
+                continue
             backward = cue.kind in ("deny_before", "hedge_before", "normal") or (
                 cue.kind in ("deny_either", "hedge_either") and not _points_forward(cue, clause, named)
             )
@@ -210,6 +212,15 @@ def presence_of(
     if acting & {"hedge_after", "hedge_either", "suggests"}:
         return "uncertain", acting
     return "present", acting
+
+
+_EXCEPT = re.compile(r"\b(?:apart from|aside from|except(?:ing)?(?: for)?|other than|besides|with the exception of)\b")
+
+
+def _excepted(folded: str, clause: Piece, start: int) -> bool:
+    """ "Apart from a nodule in the middle lobe the lungs are clear": the nodule is there."""
+    found = _EXCEPT.search(folded, clause.start, start)
+    return found is not None and "," not in folded[found.end() : start]
 
 
 # "Pericardial effusion - no thickening was detected" denies the pair, as "effusion-thickening was not detected" does.

@@ -149,7 +149,8 @@ def _ends_sentence(folded: str, begin: int, at: int, stop: int, mark: str) -> bo
         return not (after.isalnum() and after.isascii())
     if mark in "!?" and after in "),]":
         return False
-    if mark == "?" and before in " ,(/" and after.isalpha():
+    said = folded[begin:at].rstrip()
+    if mark == "?" and (not said or said[-1] in ",(/;:" or (before == " " and after.isalpha())):
         return False  # "consolidation, ?pneumonia" questions what follows
     if mark == "\n":
         rest = folded[at + 1 : min(stop, at + 60)]
