@@ -141,6 +141,12 @@ def sides(text: str) -> dict[str, str | None]:
         ("Nodules: none.", {"nodule": "absent"}),
         ("Apart from a 4 mm nodule in the middle lobe the lungs are clear.", {"pulmonary_nodule": "present"}),
         ("Except for atelectasis, the lungs are clear.", {"atelectasis": "present"}),
+        # denied in other words
+        ("积液完全吸收。", {"effusion": "absent"}),
+        ("暂不考虑肺癌。", {"lung_cancer": "absent"}),
+        ("首先考虑肺癌。", {"lung_cancer": "uncertain"}),
+        ("CT is negative for PE.", {"pulmonary_embolism": "absent"}),
+        ("The finding is unlikely to represent malignancy.", {"malignancy": "absent"}),
         # asked, answered, questioned
         ("左肺有没有结节", {"pulmonary_nodule": "present"}),
         ("气胸：无。积液：左侧少量。", {"pneumothorax": "absent", "effusion": "present"}),
@@ -200,6 +206,12 @@ def test_sides(text: str, expected: dict[str, str | None]) -> None:
 def test_that_on_the_other_side_is_a_finding_of_its_own() -> None:
     found = read("Effusion on the left, 28 mm deep, is larger than that in the right pleural space.").findings
     assert [(f.place.side, f.sizes_mm) for f in found] == [("left", (28.0,)), ("right", ())]
+
+
+def test_the_one_excepted_is_there() -> None:
+    denied, there = read("No nodule other than the 6 mm one in the right upper lobe.").findings
+    assert (denied.presence, denied.place.side, denied.sizes_mm) == ("absent", None, ())
+    assert (there.presence, there.place.side, there.sizes_mm) == ("present", "right", (6.0,))
 
 
 @pytest.mark.parametrize(

@@ -156,8 +156,10 @@ def _only_likens(folded: str, mention: Mention, named: Sequence[Mention]) -> boo
     return bool(_ADJECTIVE.fullmatch(folded, mention.start, after.start))
 
 
-# "the left effusion is moderate, whereas that on the right is small"
-_ANOTHER_OF_IT = re.compile(r"\b(?:that|those|the (?:one|ones)) (?=(?:on|at|in|of) the (?:right|left)\b)")
+# "the left effusion is moderate, whereas that on the right is small", "no nodule other than the 6 mm one"
+_ANOTHER_OF_IT = re.compile(
+    r"\b(?:(?:that|those|the ones?)(?= (?:on|at|in|of) the (?:right|left)\b)|(?<=the )[0-9.]+\s?[mc]m ones?\b)"
+)
 
 
 def _pointed_at_again(folded: str, sentence: Piece, named: Sequence[Mention]) -> list[Mention]:
@@ -166,7 +168,7 @@ def _pointed_at_again(folded: str, sentence: Piece, named: Sequence[Mention]) ->
     for match in _ANOTHER_OF_IT.finditer(folded, sentence.start, sentence.stop):
         before = max((m for m in named if m.stop <= match.start()), key=lambda m: m.stop, default=None)
         if before is not None:
-            found.append(Mention(before.concept, match.start(), match.end() - 1))
+            found.append(Mention(before.concept, match.start(), match.end()))
     return found
 
 

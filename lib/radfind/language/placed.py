@@ -20,7 +20,7 @@ _LINK = (
 _BREAK = re.compile(_LINK + r"|\b(?:and|or)\b|[,;:(]|见|示|有|呈|、|及|和|与|伴|位于|于")
 _CLAUSE_BREAK = re.compile(_LINK + r"|[,;:(]|见|示|有|呈|伴|位于")
 _VERB_OR_LINK = re.compile(
-    _LINK.replace("|,|", "|") + r"|\b(?:but|however|no|without|measured?s?)\b|见|示|呈|位于|但|而|无"
+    _LINK.replace("|,|", "|") + r"|\b(?:but|however|no|without|than|except|measured?s?)\b|见|示|呈|位于|但|而|无"
 )
 _OF_SIZE = re.compile(r"\b(?:of|measuring|with a diameter of)\s(?:about |approximately )?[0-9][0-9.,x\s]*(?:mm|cm)\b")
 # "Consolidations with air bronchograms are observed in both lungs": the verb is that of the first.
