@@ -188,6 +188,7 @@ def test_presence(text: str, expected: dict[str, str]) -> None:
         ),
         ("Scoliosis with the opening facing left.", {"scoliosis": None}),
         ("Scoliosis convex to the right.", {"scoliosis": None}),
+        ("心包及双侧胸腔积液。", {"pericardial_effusion": None, "pleural_effusion": "both"}),
         (
             "Tree-in-bud in the middle lobe and lingula suggests infectious bronchiolitis.",
             {"tree_in_bud": "both"},
@@ -206,6 +207,19 @@ def test_sides(text: str, expected: dict[str, str | None]) -> None:
 def test_that_on_the_other_side_is_a_finding_of_its_own() -> None:
     found = read("Effusion on the left, 28 mm deep, is larger than that in the right pleural space.").findings
     assert [(f.place.side, f.sizes_mm) for f in found] == [("left", (28.0,)), ("right", ())]
+
+
+def test_the_other_side_named_by_its_amount_alone() -> None:
+    found = read("右侧胸腔大量积液，左侧少量。").findings
+    assert [(f.concept.id, f.place.side) for f in found] == [
+        ("pleural_effusion", "right"),
+        ("pleural_effusion", "left"),
+    ]
+
+
+def test_what_a_distance_is_taken_from_is_not_where_it_lies() -> None:
+    (found,) = read("Nodule in the right upper lobe, 15 mm from the pleura.").findings
+    assert (found.concept.id, found.place.side, found.sizes_mm) == ("pulmonary_nodule", "right", ())
 
 
 def test_the_one_excepted_is_there() -> None:

@@ -7,6 +7,7 @@ here and kept only when the lexicon knows it.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Sequence
 
@@ -87,7 +88,7 @@ _IN_AN_ORGAN = re.compile(r"\s(?:in|of|at|on) (?:the |both |left |right )")
 _CONJUNCTION_AFTER = re.compile(
     r"\s*(?:,\s*(?:and|or)?\s|/|-|\s-\s|and/or\s|and\s|or\s)\s*(?:no\s)?((?:increased )?[a-z]{3,})(?![a-z])"
 )
-_ZH_BEFORE = re.compile(r"([\u4e00-\u9fff]{1,4})(?:、|及|和|与|或|/|-|,)\Z")
+_ZH_BEFORE = re.compile(r"([\u4e00-\u9fff]{1,4})(?:、|及|和|与|或|/|-|,)(?P<own>双侧|两侧|左侧|右侧)?\Z")
 _ZH_AFTER = re.compile(r"(?:、|及|和|与|或|/|-)([\u4e00-\u9fff]{2,4})")
 
 
@@ -161,11 +162,15 @@ _ANOTHER_OF_IT = re.compile(
     r"\b(?:(?:that|those|the ones?)(?= (?:on|at|in|of) the (?:right|left)\b)|(?<=the )[0-9.]+\s?[mc]m ones?\b)"
 )
 
+# "右侧胸腔积液,左侧少量"
+_AMOUNT_THERE = re.compile(r"(?<=[,;][左右]侧)(?:为)?(?:少许|少量|微量|中等?量|大量)(?=[,。;]|\Z)")
+
 
 def _pointed_at_again(folded: str, sentence: Piece, named: Sequence[Mention]) -> list[Mention]:
     """The finding named before, on the other side: one mention for each pronoun that stands for it."""
     found = []
-    for match in _ANOTHER_OF_IT.finditer(folded, sentence.start, sentence.stop):
+    again = (pattern.finditer(folded, sentence.start, sentence.stop) for pattern in (_ANOTHER_OF_IT, _AMOUNT_THERE))
+    for match in itertools.chain.from_iterable(again):
         before = max((m for m in named if m.stop <= match.start()), key=lambda m: m.stop, default=None)
         if before is not None:
             found.append(Mention(before.concept, match.start(), match.end()))
@@ -276,7 +281,7 @@ def _chinese_shared(
     folded: str, sentence: Piece, mention: Mention, words: str, named: Sequence[Mention], lexicon: Lexicon
 ) -> list[tuple[Mention, tuple[int, int]]]:
     found: list[tuple[Mention, tuple[int, int]]] = []
-    begin = max(sentence.start, mention.start - 6)
+    begin = max(sentence.start, mention.start - 8)
     before = _ZH_BEFORE.search(folded[begin : mention.start])
     if before and not any(m.start < begin + before.end(1) <= m.stop for m in named):
         for length in range(1, len(before[1]) + 1):
@@ -285,7 +290,9 @@ def _chinese_shared(
                 concept = lexicon.lookup(organ + words[cut:])
                 if concept is not None and concept.kind == "finding" and concept.id != mention.concept.id:
                     start = begin + before.end(1) - length
-                    return [(Mention(concept, start, mention.stop), (start, start + length))]
+                    # "心包及双侧胸腔积液": the side is that of the second only
+                    stop = start + length if before["own"] else mention.stop
+                    return [(Mention(concept, start, stop), (start, start + length))]
     after = _ZH_AFTER.match(folded[mention.stop : min(sentence.stop, mention.stop + 6)])
     if after:
         for length in range(2, len(after[1]) + 1):

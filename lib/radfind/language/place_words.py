@@ -63,6 +63,11 @@ _TOWARDS = re.compile(
 )
 # "extending towards the mediastinum" does not put a thyroid nodule there
 _EXTENDING = re.compile(r"\bexten(?:d|ds|ding|sion)\s(?:\w+\s){0,2}(?:to|towards?|into|up to)\s(?:the\s)?\Z")
+# "15 mm from the pleura" is not in it
+_MEASURED_FROM = re.compile(
+    r"[0-9]\s?(?:mm|cm)\s(?:from|above|below|(?:deep|distal|proximal|lateral|medial|anterior|posterior) to)\s"
+    r"(?:the\s)?(?:[a-z]+\s)?\Z"
+)
 _CORONARY = re.compile(r"\s(?:[a-z]+\s){0,2}coronary")  # the left coronary artery has branches on either side
 _OTHER_WORD = r"(?:\s|,|/|&|-|and\b|or\b|the\b|right\b|left\b|both\b|upper\b|middle\b|lower\b|lungs?\b)"
 _LOBE = re.compile(
@@ -223,6 +228,7 @@ def find_place_words(folded: str, start: int, stop: int, anatomy: Iterable[Match
         PlaceWord(m.span.start, m.span.stop, "anatomy", m.concept.id, m.concept)
         for m in named
         if not _EXTENDING.search(folded, max(start, m.span.start - 40), m.span.start)
+        and not _MEASURED_FROM.search(folded, max(start, m.span.start - 40), m.span.start)
     ]
     return sorted(words, key=lambda word: (word.start, word.stop))
 
