@@ -15,9 +15,10 @@ from radfind.engines.builtin.lesion import Lesion
 from radfind.engines.builtin.spread import blurred, opened, pieces, spread_lesion, thickness
 
 DEPENDENT_MM = 16.0
+_SHEET_MM = 20.0
 _DOUBTFUL = 0.4
-"""A haze no deeper than this under the pleura of the back may be gravity's (dependent opacity, Fleischner glossary,
-Radiology 2024): doubtful."""
+"""A haze no deeper than this under the pleura of the back, and no thicker, may be gravity's (dependent opacity,
+Fleischner glossary, Radiology 2024): doubtful."""
 
 _HAZE_HU = 130.0
 _DENSE_HU = -300.0
@@ -77,7 +78,8 @@ def _ground_glass(field: LungField) -> list[Lesion]:
     for near in pieces(dilate(whole, _GAP_MM / 2.0, spacing), step, 0.5):
         patches, inner = whole & near, core & near
         score = _certainty(field, patches, inner)
-        if float(shallow[inner].mean()) > 0.9 or float(near_gas[inner].mean()) > 0.5:
+        sheet = float(shallow[inner].mean()) > 0.9 and thickness(inner, step) < _SHEET_MM
+        if sheet or float(near_gas[inner].mean()) > 0.5:
             score = min(score, _DOUBTFUL)
         lesion = spread_lesion(field, patches, "ground_glass_opacity", score, (-1000.0, -150.0)) if score > 0 else None
         if lesion is not None:
