@@ -98,8 +98,8 @@ def find_consolidations(field: LungField, context: Context) -> list[Lesion]:
     context.step(0.3, "consolidation")
     found, rest = _judge(scan, _cores(scan))
     large = np.bincount(scan.lumps.ravel()) * scan.field.step**3 >= 1000.0 * _SMALLEST_ML
-    large[[0, *(label for label, _ in free)]] = False
-    candidates = [(scan.lumps == label, score, rest | large[scan.lumps], _LUMP_GROWTH_MM) for label, score in free]
+    large[[0, *free]] = False
+    candidates = [(core, score, rest | large[scan.lumps], _LUMP_GROWTH_MM) for core, score in _joined(scan, free)]
     candidates += [(core, score, rest, _GROWTH_MM) for core, score in found]
     lesions = []
     taken = np.zeros(scan.space.shape, bool)
@@ -124,14 +124,14 @@ def _scan(field: LungField) -> _Scan:
     return _Scan(field, space, closed, smooth, (smooth > TISSUE_HU) & (smooth < DENSE_HU[1]), lumps, beside)
 
 
-def _free_lumps(scan: _Scan) -> list[tuple[int, float]]:
-    """(number, score) of the lumps that aerated lung surely surrounds more than other tissue does, surest first."""
+def _free_lumps(scan: _Scan) -> dict[int, float]:
+    """Number: score of the lumps that aerated lung surely surrounds more than other tissue does."""
     from scipy import ndimage
 
     step, spacing = scan.field.step, (scan.field.step,) * 3
     sizes = np.bincount(scan.lumps.ravel()) * step**3
     central = central_zone(scan.field, _MEDIASTINUM_MM)
-    found = []
+    found = {}
     for label, box in enumerate(ndimage.find_objects(scan.lumps), 1):
         if box is None or sizes[label] < 1000.0 * _SMALLEST_ML:
             continue
@@ -144,8 +144,18 @@ def _free_lumps(scan: _Scan) -> list[tuple[int, float]]:
         freedom -= _CENTRAL_COST * float(central[box][lump].mean())
         score = _rising(freedom, *_FREE) * _rising(thickness(lump, step), *_THIN_MM)
         if score > _DOUBTFUL:
-            found.append((label, score))
-    return sorted(found, key=lambda item: -item[1])
+            found[label] = score
+    return found
+
+
+def _joined(scan: _Scan, free: dict[int, float]) -> list[tuple[Mask, float]]:
+    """(core, score) of consolidations, surest first: lumps that nothing wider than a bronchus parts are one."""
+    scores = np.zeros(int(scan.lumps.max()) + 1, np.float32)
+    scores[list(free)] = list(free.values())
+    lumps = scores[scan.lumps]
+    near = pieces(dilate(lumps > 0, _BRONCHUS_MM / 2.0, (scan.field.step,) * 3), scan.field.step, 0.0)
+    cores = [((lumps > 0) & piece, float(lumps[piece].max())) for piece in near]
+    return sorted(cores, key=lambda item: -item[1])
 
 
 def _rising(value: float, low: float, high: float) -> float:
