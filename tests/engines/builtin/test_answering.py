@@ -51,6 +51,9 @@ class Scan:
     def lesions(self, family: str, context: Context) -> tuple[Lesion, ...]:
         return tuple(lesion for lesion in self._lesions if (lesion.concept == "consolidation") == (family == "opacity"))
 
+    def masses(self, context: Context) -> tuple[Lesion, ...]:
+        return self.lesions("nodule", context)
+
     def own_mask(self, found: Lesion, volume: Volume) -> npt.NDArray[np.bool_]:
         return found.full_mask(SHAPE)
 

@@ -6,6 +6,7 @@ import dataclasses
 from functools import cache
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 import radfind
@@ -13,6 +14,7 @@ from radfind.engines.api import Context
 from radfind.engines.builtin.analysis import Analysis
 from radfind.engines.builtin.verifying import SURE
 from radfind.phantom import Confounder, LesionSpec, Phantom, make_phantom
+from radfind.volume import Volume
 
 FAMILIES = {
     "pleural_effusion": "effusion",
@@ -79,7 +81,9 @@ def test_consolidation_beside_the_spine_is_sure_and_outlined_up_to_it() -> None:
     assert 2 * (truth & mask).sum() / (truth.sum() + mask.sum()) >= 0.8
 
 
-def test_a_mass_that_merges_with_the_mediastinum_is_pointed_at_and_never_denied() -> None:
+@pytest.fixture(scope="module")
+def merged_mass() -> tuple[Volume, npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    """A scan, the 56 mm mass in it that lies half in the left lung and half in the heart, and the left lung."""
     made = phantom(41)
     left = made.truth["lung_left"]
     k = int(np.median(np.flatnonzero(left.any(axis=(1, 2)))))
@@ -91,7 +95,20 @@ def test_a_mass_that_merges_with_the_mediastinum_is_pointed_at_and_never_denied(
     mass = (distance < 28.0) & (left | made.truth["heart"]) & ~made.truth["airway"]
     array = made.volume.array.copy()
     array[mass] = 45 + np.random.default_rng(0).normal(0, 14, int(mass.sum())).astype(array.dtype)
-    volume = dataclasses.replace(made.volume, array=array)
+    return dataclasses.replace(made.volume, array=array), mass, left
+
+
+def test_a_mass_that_merges_with_the_mediastinum_is_outlined_on_its_side(merged_mass) -> None:
+    volume, mass, left = merged_mass
+    (outlined,) = radfind.segment(volume, "lung mass").segments
+    assert (outlined.mask & mass).sum() > 0.6 * outlined.mask.sum()
+    assert (outlined.mask & mass).sum() > 0.6 * (mass & left).sum()
+    (wrong,) = radfind.verify(volume, "Mass in the right lung.")
+    assert (wrong.answer, wrong.code) == ("no", "wrong_side")
+
+
+def test_a_mass_that_merges_with_the_mediastinum_is_pointed_at_and_never_denied(merged_mass) -> None:
+    volume, mass, left = merged_mass
     (claim,) = radfind.verify(volume, "Mass in the left lung.")
     (denial,) = radfind.verify(volume, "No lung mass.")
     assert claim.answer != "no" and denial.answer != "yes"

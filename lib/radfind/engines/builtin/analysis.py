@@ -17,6 +17,7 @@ from radfind.engines.builtin.anatomy import Anatomy
 from radfind.engines.builtin.emphysema import find_emphysema
 from radfind.engines.builtin.field import LungField, lung_field
 from radfind.engines.builtin.lesion import Lesion
+from radfind.engines.builtin.masses import with_merged_masses
 from radfind.engines.builtin.nodules import find_nodules
 from radfind.engines.builtin.opacities import find_opacities
 from radfind.engines.builtin.pleura import find_effusions, find_pneumothoraces
@@ -65,6 +66,15 @@ class Analysis:
             if family not in self._found:
                 self._found[family] = self._find(family, context)
             return self._found[family]
+
+    def masses(self, context: Context) -> tuple[Lesion, ...]:
+        """The lesions of the family "nodule" together with the masses that merge with what they touch."""
+        with self._lock:
+            if "mass" not in self._found:
+                spacing = self.anatomy.volume.geometry.spacing
+                nodules, dense = self.lesions("nodule", context), self.lesions("opacity", context)
+                self._found["mass"] = with_merged_masses(nodules, dense, spacing)
+            return self._found["mass"]
 
     def _find(self, family: str, context: Context) -> tuple[Lesion, ...]:
         field = self.field

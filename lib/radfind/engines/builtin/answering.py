@@ -17,7 +17,7 @@ from radfind.engines.builtin.ranking import Exhibit, bookmarks, exhibit, slice_s
 from radfind.engines.builtin.regions import unresolved
 from radfind.engines.builtin.structures import structure_mask, structure_supported
 from radfind.engines.builtin.verifying import DOUBTFUL, SURE, Judgement, judge_statement, judge_unseen, supporting
-from radfind.engines.builtin.vocabulary import family_of, may_be_lump, may_merge
+from radfind.engines.builtin.vocabulary import family_of, may_be_lump, may_be_mass, may_merge
 from radfind.engines.builtin.whereabouts import covered, covered_structure
 from radfind.errors import NotSupportedError, PromptError
 from radfind.language.findings import Finding, Reading, Span
@@ -159,6 +159,8 @@ class Answerer:
         family = self._family(finding)
         if family is not None:
             lesions = self._analysis.lesions(family, self._context.part(0.1, 0.9))
+            if may_be_mass(finding):
+                lesions = self._analysis.masses(self._context)
             matches = best_matches(finding, lesions, self._analysis.anatomy)
             if (may_merge(finding) or may_be_lump(finding)) and not supporting(matches):
                 dense = self._analysis.lesions("opacity", self._context)

@@ -67,6 +67,11 @@ def may_merge(finding: Finding) -> bool:
     return finding.concept.id in ("mass", "pulmonary_mass")
 
 
+def may_be_mass(finding: Finding) -> bool:
+    """Whether a text names a mass, or a lesion in general, which may be a mass."""
+    return may_merge(finding) or (finding.concept.id == "lesion" and density_asked(finding) in (None, "solid"))
+
+
 def may_be_lump(finding: Finding) -> bool:
     """Whether a text names a solid nodule or lesion in general, which dense lung of doubtful nature may be."""
     named = finding.concept.id in ("nodule", "lesion", "pulmonary_nodule", "solid_nodule")
