@@ -75,6 +75,12 @@ def test_emphysema_is_outlined_where_it_is_and_nowhere_else(spec: LesionSpec) ->
     assert (mask & truth).sum() >= 0.85 * mask.sum()
 
 
+def test_ground_glass_in_the_angle_beside_the_spine_is_no_dependent_sheet() -> None:
+    made = phantom(20101, LesionSpec("ground_glass_opacity", "left", diameter_mm=74.13))
+    truth, mask = made.truth["lesion_1"], found(made, "ground_glass_opacity")
+    assert 2 * (truth & mask).sum() / (truth.sum() + mask.sum()) >= 0.8
+
+
 def test_consolidation_beside_the_spine_is_sure_and_outlined_up_to_it() -> None:
     made = phantom(43, LesionSpec("consolidation", "left", "lower", 65))
     truth, mask = made.truth["lesion_1"], found(made, "consolidation")
