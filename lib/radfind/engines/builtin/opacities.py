@@ -48,7 +48,7 @@ _GAS_HU = -950.0
 _WALL_MM = 12.0
 """Haze within this of gas (air without tissue in it) is most likely the blurred wall of a bowel loop: doubtful."""
 
-_SIZE_ML = (1.5, 4.5)
+_SIZE_ML = (1.5, 3.5)
 """The smaller ones are nodules or chance."""
 
 
