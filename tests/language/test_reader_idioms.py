@@ -295,3 +295,10 @@ def test_a_segment_number_is_no_size() -> None:
 def test_thirty_millimetres_divide_nodule_and_mass(text: str, id: str) -> None:
     (finding,) = read(text).findings
     assert finding.concept.id == id
+
+
+@pytest.mark.parametrize("text", ["Right hilar mass.", "Mass at the right hilum.", "右肺门肿块。", "右肺门占位。"])
+def test_a_hilar_mass_is_a_mass_at_the_hilum(text: str) -> None:
+    (finding,) = read(text).findings
+    assert finding.concept.id == "pulmonary_mass" and finding.place.side == "right"
+    assert [site.id for site in finding.place.sites] == ["lung_hilum"]

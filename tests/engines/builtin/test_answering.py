@@ -183,9 +183,16 @@ def test_a_denial_in_general_names_no_single_finding(text: str) -> None:
 
 
 def test_a_place_that_cannot_be_told_is_said_to_be() -> None:
-    for text in ("Nodule in the right hilum.", "No nodule in the right hilum."):
+    for text in ("Nodule in the right lower lobe bronchus.", "No nodule in the right lower lobe bronchus."):
         for asked in (answerer(lesion(0.9)), answerer()):
             verdict = asked.verify(TextPrompt(text))[0]
-            assert verdict.answer == "maybe" and "cannot tell where 'lung hilum' is" in verdict.reason
-    assert answerer(lesion(0.9)).verify(TextPrompt("Nodule in the left hilum."))[0].code == "wrong_side"
+            assert verdict.answer == "maybe" and "cannot tell where 'bronchus' is" in verdict.reason
+    assert answerer(lesion(0.9)).verify(TextPrompt("Nodule in the left lower lobe bronchus."))[0].code == "wrong_side"
     assert "cannot tell" not in answerer(lesion(0.9)).verify(TextPrompt("Nodule in the right lung."))[0].reason
+
+
+@pytest.mark.parametrize("text", ["Nodule at the right hilum.", "No nodule at the right hilum.", "右肺门结节。"])
+def test_nothing_found_at_the_hilum_proves_nothing(text: str) -> None:
+    """A small lesion there is not told from the vessels."""
+    verdict = answerer().verify(TextPrompt(text))[0]
+    assert (verdict.answer, verdict.code) == ("maybe", "not_found")

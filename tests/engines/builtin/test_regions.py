@@ -10,6 +10,7 @@ import pytest
 from radfind.engines.builtin.anatomy import Anatomy
 from radfind.engines.builtin.regions import place_prior, place_score, segment_numbers, unresolved
 from radfind.language.findings import Place
+from radfind.language.lexicon import default_lexicon
 from radfind.phantom import Phantom, make_phantom
 
 
@@ -56,6 +57,21 @@ def test_subpleural_points_lie_near_the_pleura() -> None:
     prior = place_prior(anatomy(), Place(side="right", zones=("subpleural",)))
     near = anatomy().overview.up(anatomy().pleural_depth)
     assert near[lung & (prior > 0.5)].max() < 20 < near[lung].max()
+
+
+def test_the_hilum_is_half_way_down_at_the_inner_edge_of_the_lung() -> None:
+    lung = np.argwhere(phantom().truth["lung_right"])
+    at_hilum = Place(side="right", sites=(default_lexicon().get("lung_hilum"),))
+    assert unresolved(at_hilum) == ()
+    weights = place_score(anatomy(), at_hilum, lung)
+    height = (lung[:, 0] - lung[:, 0].min()) / np.ptp(lung[:, 0])
+    inwards = (lung[:, 2] - lung[:, 2].min()) / np.ptp(lung[:, 2])
+    middle = (height > 0.4) & (height < 0.6)
+    backwards = (lung[:, 1] - lung[:, 1].min()) / np.ptp(lung[:, 1])
+    inner = weights[middle & (inwards > 0.75) & (backwards > 0.3) & (backwards < 0.7)].mean()
+    assert inner > 0.5
+    for elsewhere in (middle & (inwards < 0.4), height > 0.85, height < 0.15):
+        assert weights[elsewhere].mean() < 0.25 * inner
 
 
 def test_segments_by_name() -> None:

@@ -25,7 +25,7 @@ EXTENTS: dict[str, tuple[float, float]] = {
     "left_upper_lobe": (0.0, 0.9),
     "left_lower_lobe": (0.2, 1.0),
     "lingula": (0.45, 0.9),
-    "hilum": (0.4, 0.6),
+    "lung_hilum": (0.4, 0.6),
     "mediastinum": (0.0, 0.9),
 }
 ALWAYS = frozenset({"body", "bone", "skeleton", "muscle", "fat", "subcutaneous_fat", "calcification", "soft_tissue"})

@@ -63,6 +63,7 @@ _SITE_WORDS: dict[str, tuple[str | None, str | None, str | None]] = {  # side, l
     "lingula": ("left", "lingula", None),
     "lung_apex": (None, None, "apical"),
     "lung_base": (None, None, "basal"),
+    "lung_hilum": (None, None, "perihilar"),
 }
 _GENERAL_SITES = ("upper_lobe", "middle_lobe", "lower_lobe", "lung_segment", "thorax")  # told by lobes and segments
 _PLEURAL_SITES = ("pleural_space", "diaphragm", "costophrenic_angle")  # where any effusion is

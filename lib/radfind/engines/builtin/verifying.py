@@ -123,7 +123,9 @@ def _may_be_missed(asked: str) -> Judgement:
 
 
 def _unproven(finding: Finding, lexicon: Lexicon) -> bool:
-    return any(same_kind(finding.concept.id, concept, lexicon) for concept in UNPROVEN)
+    """Whether "not found" does not mean "not there"; at the hilum nothing small is told from the vessels."""
+    at_hilum = any(site.id == "lung_hilum" for site in finding.place.sites)
+    return at_hilum or any(same_kind(finding.concept.id, concept, lexicon) for concept in UNPROVEN)
 
 
 def _shows_the_kind(finding: Finding, best: Match) -> bool:
