@@ -10,19 +10,20 @@ import numpy as np
 import numpy.typing as npt
 
 from radfind.engines.api import Context
-from radfind.engines.builtin.field import LungField
-from radfind.engines.builtin.grid import Mask, depth, dilate, spread
+from radfind.engines.builtin.field import LungField, lung_noise
+from radfind.engines.builtin.grid import Mask, depth, dilate, open_, spread
 from radfind.engines.builtin.lesion import Lesion
-from radfind.engines.builtin.spread import above_lung, blurred, opened, pieces, spread_lesion
+from radfind.engines.builtin.markov import Blocks, mean_field
+from radfind.engines.builtin.spread import above_lung, blurred, opened, own_lesion, pieces, spread_lesion
 
 FLUID_HU = (-25.0, 38.0)
 """Transudates and exudates measure 0 to 30 HU (Abramowitz et al., Radiol Res Pract 2009: means 6-17); muscle, liver
 and spleen above 40, fat below -50."""
 
-_TISSUE_HU = 50.0
-"""Muscle and unenhanced liver; the border of a fluid lies half way between."""
+_TISSUE_HU = 52.0
+"""Muscle and unenhanced liver."""
 
-_FAT_HU = -100.0
+_FAT_HU = -95.0
 
 _SOFT_HU = (-150.0, 150.0)
 
@@ -32,9 +33,20 @@ _CENTRAL_MM = 30.0
 _VERTEBRA_MM = 20.0
 """Half the width of a vertebral body: in front of it is mediastinum, beside and behind it the pleura comes close."""
 
+_PARTLY_HU = -60.0
+"""What measures less than this beside lung is partly lung, and tells nothing of the rest."""
+
+_UNEVEN_HU = 20.0
+"""Standard deviation of fluid and tissue without noise."""
+
+_MOST_EVIDENCE = 3.0
+_COUPLING = 1.2
+_SWEEPS = 12
 _FLUID_GROWTH_MM = 45.0
-_THIN_GROWTH_MM = 40.0
-"""How far a core of fluid goes on as a layer of several voxels, and as a film on the lung."""
+"""How far a core of fluid goes on."""
+
+_CORES = 3
+"""Cores looked at on each side: the largest may be fluid in the stomach or ascites."""
 
 _DOUBTFUL = 0.45
 """Free fluid sinks to the diaphragm; with lung below it, it is encapsulated or a mass on the pleura."""
@@ -63,54 +75,53 @@ def find_effusions(field: LungField, context: Context) -> list[Lesion]:
             continue
         here = fluid & (field.half == side)
         cores = pieces(opened(here & _behind(lung) & ~central_zone(field, _CENTRAL_MM), 4.0, step), step, 6.0)
-        for core in cores[:1]:
+        best: Lesion | None = None
+        for core in cores[:_CORES]:
             thick = 2.0 * float(depth(core, spacing).max())
             along = _along(core, field.cage == 0, thick, step)
-            piece = _whole_layer(field, core, smooth, here, lung, outside)
-            volume = float(piece.sum()) * step**3 / 1000.0
-            score = float(
-                np.clip((thick - 5.0) / 8.0, 0.0, 1.0)
-                * np.clip(volume / 40.0, 0.0, 1.0)
-                * np.clip((along - 0.2) / 0.4, 0.0, 1.0)
-            )
+            certain = np.clip((thick - 5.0) / 8.0, 0.0, 1.0) * np.clip((along - 0.2) / 0.4, 0.0, 1.0)
             if above_lung(field, core) > 0.5:
-                score = min(score, _DOUBTFUL)
-            if score < 0.2:
+                certain = min(certain, _DOUBTFUL)
+            if certain < 0.2:
                 continue
-            lesion = spread_lesion(
-                field,
-                piece,
-                "pleural_effusion",
-                score,
-                (-450.0, 150.0),
-                {"greatest_depth_mm": thick, "along_wall": along},
-            )
-            if lesion is not None:
-                found.append(lesion)
+            blocks, layer = _whole_layer(field, core, float(np.median(smooth[core])), side)
+            score = float(certain * np.clip(layer.sum() * blocks.voxel_ml / 40.0, 0.0, 1.0))
+            if score >= 0.2 and (best is None or score > best.score):
+                mask = blocks.view.up_whole(layer)
+                values = {"greatest_depth_mm": thick, "along_wall": along}
+                name = "right" if side == 1 else "left"
+                best = own_lesion(field, blocks.box, mask, "pleural_effusion", score, name, values)
+        if best is not None:
+            found.append(best)
     return sorted(found, key=lambda item: -item.score)
 
 
-def _whole_layer(
-    field: LungField, core: Mask, smooth: npt.NDArray[np.float32], fluid: Mask, lung: Mask, outside: Mask
-) -> Mask:
-    """The layer that a core of fluid belongs to: what measures as the core does, as far as it is one with it."""
-    step, spacing = field.step, (field.step,) * 3
-    level = float(np.median(smooth[core]))
-    alike = fluid & (smooth < (level + _TISSUE_HU) / 2.0) & (smooth > level - 35.0) & ~_before_spine(field)
-    layer = opened(alike & dilate(core, _FLUID_GROWTH_MM, spacing), 1.01 * step, step)
-    thin = alike & dilate(core, _THIN_GROWTH_MM, spacing) & dilate(lung, 6.0, spacing)
-    grown = spread(layer | thin | core, core)
+def _whole_layer(field: LungField, core: Mask, level: float, side: int) -> tuple[Blocks, Mask]:
+    """The layer that a core of fluid of `level` HU belongs to, on blocks of the scan.
+
+    A Markov field tells it from lung, fat and soft tissue; what is partly lung measures as fat and is told by what
+    lies beside it.
+    """
+    blocks = Blocks.around(field, core, _FLUID_GROWTH_MM)
+    hu, spacing = blocks.hu, blocks.spacing
+    start = blocks.sampled(core)
+    lung = blocks.lungs() & (hu < -400.0)
+    half_air = (level + field.background) / 2.0
+    variance = 2.0 * (lung_noise(hu, lung.astype(np.uint8)) ** 2 + _UNEVEN_HU**2)
+    other = np.minimum(np.square(np.maximum(hu - _FAT_HU, 0.0)), np.square(np.maximum(_TISSUE_HU - hu, 0.0)))
+    evidence = np.clip((other - np.square(hu - level)) / (2.0 * variance), -_MOST_EVIDENCE, _MOST_EVIDENCE)
+    evidence[(hu > half_air) & (hu < _PARTLY_HU) & dilate(lung, 1.01 * max(spacing[1:]), spacing)] = 0.0
+    never = lung | (hu < half_air) | (blocks.sampled(field.half) == 3 - side) | blocks.sampled(_before_spine(field))
+    never |= ~dilate(start, _FLUID_GROWTH_MM, spacing)
+    evidence[never] = -_MOST_EVIDENCE
+    fluid = mean_field(evidence.astype(np.float32), None, spacing, _COUPLING, _SWEEPS) > 0.0
+    grown = spread(fluid | start, start)
     # A second bulk behind a thin neck is another fluid (stomach, ascites) on the other side of the diaphragm.
-    bulk = opened(grown, 4.0, step) | core
-    apart = bulk & ~spread(bulk, core)
+    bulk = open_(grown, 4.0, spacing) | start
+    apart = bulk & ~spread(bulk, start)
     if apart.any():
-        grown = spread((grown & ~dilate(apart, 5.0, spacing)) | core, core)
-    # The rims next to the lung and to fat are partly air and fat: the layer goes on to half way.
-    near = dilate(grown, 1.5 * step, spacing) & outside
-    air_rim = near & dilate(lung, 2.01 * step, spacing)
-    fat_rim = near & (field.work > (level + _FAT_HU) / 2.0) & (field.work < (level + _TISSUE_HU) / 2.0)
-    rim = (air_rim | fat_rim) & ~_before_spine(field)
-    return grown | rim
+        grown = spread((grown & ~dilate(apart, 5.0, spacing)) | start, start)
+    return blocks, grown
 
 
 def find_pneumothoraces(field: LungField, context: Context) -> list[Lesion]:
