@@ -48,8 +48,8 @@ _FAINT_COMPACTNESS = (0.8, 0.92)
 ground glass but are angular (0.82 and 0.83 on synthetic scans, true ones 0.98)."""
 
 _UNLIKELY, _DOUBTFUL = 0.06, 0.4
-"""Ground glass less likely than this by `faint` is at most so sure. On synthetic scans forks of vessels taken for it had
-up to 0.03 (one small one 0.12), ground-glass nodules 0.13 and more."""
+"""Ground glass less likely than this by `faint` is at most so sure. On synthetic scans forks of vessels taken for
+ground glass had up to 0.03 (one small one 0.12), ground-glass nodules 0.13 and more."""
 
 KEPT, _SURE = 0.2, 0.8
 """Candidates judged below the first are dropped; outlines judged above the second need no second opinion."""
