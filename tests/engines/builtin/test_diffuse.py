@@ -105,6 +105,14 @@ def merged_mass() -> tuple[Volume, npt.NDArray[np.bool_], npt.NDArray[np.bool_]]
     return dataclasses.replace(made.volume, array=array), mass, left
 
 
+def test_lung_as_thin_as_emphysema_along_the_ribs_is_no_free_air() -> None:
+    made = phantom(41, LesionSpec("pneumothorax", "right", diameter_mm=40))
+    truth, array = made.truth["lesion_1"], made.volume.array.copy()
+    array[truth] = -968 + np.random.default_rng(0).normal(0, 14, int(truth.sum()))
+    thin = dataclasses.replace(made, volume=dataclasses.replace(made.volume, array=array))
+    assert found(made, "pneumothorax").any() and not found(thin, "pneumothorax").any()
+
+
 def test_a_mass_that_merges_with_the_mediastinum_is_outlined_on_its_side(merged_mass) -> None:
     volume, mass, left = merged_mass
     (outlined,) = radfind.segment(volume, "lung mass").segments

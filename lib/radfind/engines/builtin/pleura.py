@@ -55,6 +55,10 @@ _AIR_MARGIN_HU = 35.0
 _LUMEN_HU = -1000.0
 """Air without tissue in it (Hounsfield's scale); pure air of a scan lies within a few HU of it."""
 
+_PURE_HU = 20.0
+"""Free air as a whole lies this near to air; of emphysema only the thinnest part comes within `_AIR_MARGIN_HU`."""
+
+_BESIDE_MM = 7.0
 _AIR_GROWTH_MM = 60.0
 _AIR_END_MM = 10.0
 
@@ -139,6 +143,8 @@ def find_pneumothoraces(field: LungField, context: Context) -> list[Lesion]:
     for core in cores:
         if np.count_nonzero(core & central) > 0.5 * np.count_nonzero(core):
             continue  # gullet or trachea
+        if np.median(smooth[core]) > _LUMEN_HU + _PURE_HU or _under_lungs(field, core):
+            continue  # emphysema; gas of the belly
         thick = 2.0 * float(depth(core, spacing).max()) + 2.0 * step
         piece = _all_free_air(field, core, smooth, low, inside)
         along = _along(piece, wall, thick, step)
@@ -170,6 +176,16 @@ def _all_free_air(field: LungField, core: Mask, smooth: npt.NDArray[np.float32],
         & dilate(field.cage == 0, _AIR_END_MM, spacing)
     )
     return grown | rim | ends
+
+
+def _under_lungs(field: LungField, core: Mask) -> bool:
+    """Whether air is gas of the belly: low in the chest, and hardly any lung beside it. (With a lung that has collapsed
+    there is none beside the air either, but that reaches up.)"""
+    step, spacing = field.step, (field.step,) * 3
+    shell = dilate(core, _BESIDE_MM, spacing) & ~dilate(core, _BESIDE_MM - 2.0 * step, spacing)
+    levels = np.flatnonzero(field.aerated.any(axis=(1, 2)))
+    height = (np.nonzero(core)[0].mean() - levels[0]) / (levels[-1] - levels[0] + 1)
+    return bool(height < 0.25 and field.aerated[shell].mean() < 0.1)
 
 
 def _along(piece: Mask, wall: Mask, thick: float, step: float) -> float:
