@@ -56,7 +56,7 @@ _LUMEN_HU = -1000.0
 """Air without tissue in it (Hounsfield's scale); pure air of a scan lies within a few HU of it."""
 
 _PURE_HU = 20.0
-"""Free air as a whole lies this near to air; of emphysema only the thinnest part comes within `_AIR_MARGIN_HU`."""
+"""A quarter of a layer of free air lies this near to air; emphysema as a whole only comes within `_AIR_MARGIN_HU`."""
 
 _BESIDE_MM = 7.0
 _AIR_GROWTH_MM = 60.0
@@ -143,7 +143,7 @@ def find_pneumothoraces(field: LungField, context: Context) -> list[Lesion]:
     for core in cores:
         if np.count_nonzero(core & central) > 0.5 * np.count_nonzero(core):
             continue  # gullet or trachea
-        if np.median(smooth[core]) > _LUMEN_HU + _PURE_HU or _under_lungs(field, core):
+        if np.percentile(smooth[core], 25.0) > _LUMEN_HU + _PURE_HU or _under_lungs(field, core):
             continue  # emphysema; gas of the belly
         thick = 2.0 * float(depth(core, spacing).max()) + 2.0 * step
         piece = _all_free_air(field, core, smooth, low, inside)
