@@ -31,7 +31,8 @@ others are smaller or fainter than what is searched for."""
 
 THIN_MM = 10.0
 THIN = frozenset({"pleural_effusion", "pneumothorax"})
-"""Layers thinner than `THIN_MM` may be missed (of air they mostly are: docs/performance.md): their voxels are partly lung."""
+"""Layers thinner than `THIN_MM` may be missed, for their voxels are partly lung (of air they mostly are: see
+docs/performance.md)."""
 
 COULD_BE = 0.2
 """What fits a name less than this is something else, whose place and size say nothing about what was not found."""
