@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from radfind.engines.api import Context
+from radfind.engines.builtin.belief import rising
 from radfind.engines.builtin.boxes import bounding_box
 from radfind.engines.builtin.field import CLOSING_MM, LungField, close_within
 from radfind.engines.builtin.grid import Mask, Overview, close, depth, dilate, erode, spread
@@ -142,7 +143,7 @@ def _free_lumps(scan: _Scan) -> dict[int, float]:
         skin = (outside > 0) & (outside <= 1.01 * step)
         freedom = float(scan.field.aerated[box][around].mean()) - float((scan.beside[box] & ~lump)[skin].mean())
         freedom -= _CENTRAL_COST * float(central[box][lump].mean())
-        score = _rising(freedom, *_FREE) * _rising(thickness(lump, step), *_THIN_MM)
+        score = rising(freedom, *_FREE) * rising(thickness(lump, step), *_THIN_MM)
         if score > _DOUBTFUL:
             found[label] = score
     return found
@@ -156,10 +157,6 @@ def _joined(scan: _Scan, free: dict[int, float]) -> list[tuple[Mask, float]]:
     near = pieces(dilate(lumps > 0, _BRONCHUS_MM / 2.0, (scan.field.step,) * 3), scan.field.step, 0.0)
     cores = [((lumps > 0) & piece, float(lumps[piece].max())) for piece in near]
     return sorted(cores, key=lambda item: -item[1])
-
-
-def _rising(value: float, low: float, high: float) -> float:
-    return float(np.clip((value - low) / (high - low), 0.0, 1.0))
 
 
 def lung_space(field: LungField) -> tuple[Mask, Mask]:

@@ -87,6 +87,11 @@ class LungField:
         spacing = np.asarray(self.spacing)
         return (np.asarray(position, np.float64) + 0.5) * self.step / spacing - 0.5 + np.asarray(self.start)
 
+    def to_work(self, position: npt.ArrayLike) -> npt.NDArray[np.float64]:
+        """Indices (..., 3) of the working grid for indices of the whole volume."""
+        spacing = np.asarray(self.spacing)
+        return (np.asarray(position, np.float64) - np.asarray(self.start) + 0.5) * spacing / self.step - 0.5
+
     def field_in(self, box: tuple[slice, slice, slice]) -> npt.NDArray[np.uint8]:
         """The field on the original voxels of a box of the whole volume (nearest neighbour, lungs kept)."""
         index = []

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from radfind.engines.api import Context
+from radfind.engines.builtin.belief import falling, rising
 from radfind.engines.builtin.blobs import BALL_DOT, Blob, find_blobs
 from radfind.engines.builtin.boxes import Box, bounding_box
 from radfind.engines.builtin.faint import find_hazes, outline_haze
@@ -85,8 +86,7 @@ def _second_opinion(field: LungField, lesion: Lesion) -> Lesion:
     """Ground glass outlined by a threshold is doubtful where the closed surface about its middle is that of vessels."""
     if lesion.attributes[0] != "ground_glass":
         return lesion
-    place = (np.asarray(lesion.centre) - field.start + 0.5) * np.asarray(field.spacing) / field.step - 0.5
-    k, j, i = (float(x) for x in place)
+    k, j, i = (float(x) for x in field.to_work(lesion.centre))
     sigma = float(np.cbrt(lesion.volume_mm3 * 3.0 / (4.0 * np.pi)) / np.sqrt(3.0))
     _, likely = outline_haze(field, Blob((k, j, i), sigma, 0.0, 1.0, hazy=True)) or (None, 0.0)
     return lesion if likely >= _UNLIKELY else dataclasses.replace(lesion, score=min(lesion.score, _DOUBTFUL))
@@ -144,39 +144,31 @@ def judge(outline: Outline, blob: Blob) -> float:
     follow-up and cannot be told from vessels with confidence (Fleischner Society, MacMahon et al., Radiology 2017), nor
     can those seen on two thick slices, hence the rise with size.
     """
-    shape = _falling(outline.elongation, 1.5, 2.1) * _rising(outline.compactness, 0.45, 0.75)
+    shape = falling(outline.elongation, 1.5, 2.1) * rising(outline.compactness, 0.45, 0.75)
     small = outline.kind == "solid" and outline.diameter < _FORK_MM
-    loose = _falling(outline.contact, 0.1, 0.3) if small else _falling(outline.contact, 0.18, 0.5)
-    star = (1.0 - _rising(outline.inscribed, 0.62, 0.82)) * _rising(outline.elongation, 1.15, 1.45)
-    loose *= 1.0 - star * _rising(outline.contact, 0.05, 0.2)
-    clear = _rising(outline.noise_ratio, 2.0, 4.0)
+    loose = falling(outline.contact, 0.1, 0.3) if small else falling(outline.contact, 0.18, 0.5)
+    star = (1.0 - rising(outline.inscribed, 0.62, 0.82)) * rising(outline.elongation, 1.15, 1.45)
+    loose *= 1.0 - star * rising(outline.contact, 0.05, 0.2)
+    clear = rising(outline.noise_ratio, 2.0, 4.0)
     if blob.hazy:  # vessels side by side are bright and dark, ground glass is neither
-        clear *= _rising(outline.hazy_share, 0.5, 0.75)
+        clear *= rising(outline.hazy_share, 0.5, 0.75)
     if blob.hazy or outline.kind == "ground_glass":  # what has a large core is seen without taking vessels away
         most = (0.12, 0.3) if outline.kind == "ground_glass" else (0.2, 0.35)  # a core is dense, too
-        clear *= _falling(outline.dense_share, *most) * _falling(outline.unevenness, 0.5, 0.8)
+        clear *= falling(outline.dense_share, *most) * falling(outline.unevenness, 0.5, 0.8)
     if outline.kind == "ground_glass" and not blob.hazy:
-        clear *= _rising(outline.compactness, *_FAINT_COMPACTNESS)
+        clear *= rising(outline.compactness, *_FAINT_COMPACTNESS)
     thickest = max(outline.view.spacing)
     low, high = (2.5, max(5.5, 2.5 * thickest)) if outline.kind == "solid" else (5.0, max(7.0, 3.0 * thickest))
-    size = _rising(outline.diameter, low, high)
-    attached = _falling(outline.pleural, 0.35, 0.55) * _rising(outline.protrusion, 0.5, 0.9)
-    round_ = _rising(blob.roundness, 0.2, 0.45)
+    size = rising(outline.diameter, low, high)
+    attached = falling(outline.pleural, 0.35, 0.55) * rising(outline.protrusion, 0.5, 0.9)
+    round_ = rising(blob.roundness, 0.2, 0.45)
     # Taking vessels away dims what they run through, too.
     weakest, enough = (0.08, 0.25) if blob.hazy else (0.15, 0.35)
-    round_ *= _rising(blob.dot / (BALL_DOT * outline.contrast), weakest, enough)
+    round_ *= rising(blob.dot / (BALL_DOT * outline.contrast), weakest, enough)
     # The blob's own scale must be that of the outline: a fleck on the wall of a large vessel is no nodule.
     scale = outline.diameter / (2.0 * np.sqrt(3.0) * blob.sigma)
-    fit = _falling(scale, 1.6, 2.4) * _rising(scale, 0.35, 0.55)
+    fit = falling(scale, 1.6, 2.4) * rising(scale, 0.35, 0.55)
     return float(shape * loose * clear * size * attached * round_ * fit)
-
-
-def _rising(value: float, low: float, high: float) -> float:
-    return float(np.clip((value - low) / (high - low), 0.0, 1.0))
-
-
-def _falling(value: float, low: float, high: float) -> float:
-    return 1.0 - _rising(value, low, high)
 
 
 def _holds(box: Box, mask: Mask, position: npt.NDArray[np.float64]) -> bool:
@@ -206,7 +198,7 @@ def _lesion(field: LungField, outline: Outline, score: float, box: Box, mask: Ma
         mask=mask,
         centre=(float(centre[0]), float(centre[1]), float(centre[2])),
         side="right" if (sides == 1).sum() >= (sides == 2).sum() else "left",
-        score=score * _falling(longest / across, *_LINEAR) * _rising(across, *_THIN_MM),
+        score=score * falling(longest / across, *_LINEAR) * rising(across, *_THIN_MM),
         longest_mm=longest,
         perpendicular_mm=across,
         volume_mm3=float(mask.sum() * np.prod(field.spacing)),

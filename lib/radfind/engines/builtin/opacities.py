@@ -7,6 +7,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from radfind.engines.api import Context
+from radfind.engines.builtin.belief import rising
 from radfind.engines.builtin.boxes import Box, bounding_box
 from radfind.engines.builtin.consolidation import find_consolidations
 from radfind.engines.builtin.field import LungField
@@ -109,13 +110,9 @@ def _certainty(field: LungField, patches: Mask, core: Mask) -> float:
     noise = field.noise * float(np.prod([min(1.0, size / step) ** 0.5 for size in field.spacing]))  # as averaged
     uneven = float(np.sqrt(max(((high - low) / 1.349) ** 2 - noise**2, 0.0)))
     thick = thickness(core, step)
-    even = 1.0 - _rising(uneven, *_EVEN_HU)
-    size = _rising(float(patches.sum()) * step**3 / 1000.0, *_SIZE_ML)
-    return size * max(even * _rising(thick, *_THIN_MM), _rising(thick, *_THICK_MM))
-
-
-def _rising(value: float, low: float, high: float) -> float:
-    return float(np.clip((value - low) / (high - low), 0.0, 1.0))
+    even = 1.0 - rising(uneven, *_EVEN_HU)
+    size = rising(float(patches.sum()) * step**3 / 1000.0, *_SIZE_ML)
+    return size * max(even * rising(thick, *_THIN_MM), rising(thick, *_THICK_MM))
 
 
 def _back_half(inside: Mask) -> Mask:
