@@ -43,6 +43,10 @@ SETS = (
     "zh7",
     "en10",
     "zh8",
+    "en11",
+    "zh9",
+    "en12",
+    "zh10",
 )
 WHAT = ("presence", "side", "size", "reference")
 

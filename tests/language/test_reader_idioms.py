@@ -302,3 +302,42 @@ def test_a_hilar_mass_is_a_mass_at_the_hilum(text: str) -> None:
     (finding,) = read(text).findings
     assert finding.concept.id == "pulmonary_mass" and finding.place.side == "right"
     assert [site.id for site in finding.place.sites] == ["lung_hilum"]
+
+
+def test_a_lobe_told_of_both_sides_is_that_of_each() -> None:
+    findings = read("Bilateral upper lobe nodules, 6 mm on the right and 4 mm on the left.").findings
+    assert [(f.place.side, f.place.lobes, f.sizes_mm) for f in findings] == [
+        ("right", ("upper",), (6.0,)),
+        ("left", ("upper",), (4.0,)),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "side"),
+    [
+        ("Both centrilobular and paraseptal emphysema.", None),
+        ("Both old and acute rib fractures on the left.", "left"),
+        ("Nodules in both upper and lower lobes.", "both"),
+        ("Both kidneys and ureters are dilated.", "both"),
+    ],
+)
+def test_both_joins_two_kinds_or_names_two_sides(text: str, side: str | None) -> None:
+    assert {f.place.side for f in read(text).findings if f.concept.kind == "finding"} == {side}
+
+
+@pytest.mark.parametrize(
+    ("text", "id"),
+    [("Doubt pneumonia.", "pneumonia"), ("Favor atelectasis.", "atelectasis"), ("左肺癌性空洞？", "lung_cancer")],
+)
+def test_what_is_doubted_or_favoured_is_uncertain(text: str, id: str) -> None:
+    assert ("uncertain", id) in [(f.presence, f.concept.id) for f in read(text).findings]
+
+
+def test_disc_levels_are_no_lung_segments() -> None:
+    (finding,) = read("L5/S1椎间盘向左后突出约5mm。").findings
+    assert finding.place.levels == ("L5", "S1") and not finding.place.segments
+
+
+def test_a_new_item_of_a_list_is_not_where_the_one_before_was() -> None:
+    hematoma, hemorrhage = read("左侧额颞部硬膜下血肿，最厚约11mm；蛛网膜下腔出血不除外。").findings
+    assert (hematoma.place.side, hemorrhage.place.side, hemorrhage.presence) == ("left", None, "uncertain")

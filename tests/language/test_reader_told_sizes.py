@@ -155,3 +155,16 @@ def test_the_organ_of_the_sentence_before() -> None:
     assert placed(text) == [("thyroid_nodule", "right", (55.0, 45.0))]
     text = "FINDINGS: The esophagus is of normal calibre. No wall thickening is seen."
     assert [(f.concept.id, f.presence) for f in read(text).findings] == [("esophageal_wall_thickening", "absent")]
+
+
+@pytest.mark.parametrize(
+    ("text", "mm"),
+    [
+        ("Right effusion, now 1.8 cm in depth from 3.5 cm.", (18.0,)),
+        ("Nodule measuring 14 mm, up from 9 mm.", (14.0,)),
+        ("右肺中叶实变，约4.5cm×3.0cm，较前（6.0cm×4.8cm）吸收。", (45.0, 30.0)),
+        ("A 9 mm nodule, 12 mm from the pleura.", (9.0,)),
+    ],
+)
+def test_the_size_it_comes_from_is_of_before(text: str, mm: tuple[float, ...]) -> None:
+    assert [f.sizes_mm for f in read(text).findings] == [mm]

@@ -64,6 +64,13 @@ def _organs(words: Sequence[PlaceWord]) -> list[PlaceWord]:
     return [word for word in words if word.concept is not None and not word.concept.id.startswith(("left_", "right_"))]
 
 
+def _of_either_side(shared: Sequence[PlaceWord], group: Sequence[PlaceWord]) -> list[PlaceWord]:
+    """What is told of all and holds on either side: "upper lobe nodules, 6 mm on the right and 4 mm on the left"."""
+    lobed = any(word.kind == "lobe" for word in group)
+    lobes = [word for word in shared if word.kind == "lobe" and word.side is None and not lobed]
+    return sorted({*lobes, *_organs(shared)}, key=order)
+
+
 def _groups(words: Sequence[PlaceWord], folded: str) -> list[list[PlaceWord]]:
     """Side and lobe words, one group for each place of a list; a place without a side has that of the one before."""
     groups: list[list[PlaceWord]] = []
@@ -146,7 +153,7 @@ def _split(claim: Claim, folded: str) -> list[tuple[list[PlaceWord], list[Size]]
                 if not sided(group) and not _organs(group):  # "in the left lingula and 4 mm in the lower lobe"
                     group[:0] = [word for word in before if word.kind == "side"]
             return [
-                ([*(_organs(shared) if sided(group) else shared), *group], [size])
+                ([*(_of_either_side(shared, group) if sided(group) else shared), *group], [size])
                 for group, size in zip(groups, behind, strict=True)
             ]
     listed = (claim.multiple or "分别" in between or _EACH.match(folded, behind[-1].stop)) and all(

@@ -181,6 +181,8 @@ def find_place_words(folded: str, start: int, stop: int, anatomy: Iterable[Match
             continue  # the right atrium is not on the right
         if any(_CORONARY.match(folded, match.end(), m.span.stop) for m in own_side):
             continue
+        if match["both"] == "both" and _pairs_words(folded, match.end(), stop, named):
+            continue
         before = folded[max(start, match.start() - 40) : match.start()]
         after = folded[match.end() : match.end() + 16]
         towards = _TOWARDS.search(before) or _DIRECTION.match(after) or (curved and "convexity" in after)
@@ -201,7 +203,15 @@ def find_place_words(folded: str, start: int, stop: int, anatomy: Iterable[Match
             words.append(PlaceWord(match.start(), match.end(), "zone", "basal"))
         else:
             words.append(PlaceWord(match.start(), match.end(), "segment", name))
+    levels = [
+        PlaceWord(match.start(), match.end(), "level", ",".join(named_levels))
+        for match in _LEVEL.finditer(folded, start, stop)
+        if (named_levels := _levels(match))
+    ]
+    words += levels
     for match in _NUMBERED.finditer(folded, start, stop):
+        if any(level.start <= match.start() < level.stop for level in levels):
+            continue  # "L5/S1" names no segment of the lung
         words.append(
             PlaceWord(
                 match.start(),
@@ -220,17 +230,27 @@ def find_place_words(folded: str, start: int, stop: int, anatomy: Iterable[Match
         if not inside and not covered:
             words.append(PlaceWord(match.start(), match.end(), "zone", zone_of[match.group()]))
     words += [
-        PlaceWord(match.start(), match.end(), "level", ",".join(levels))
-        for match in _LEVEL.finditer(folded, start, stop)
-        if (levels := _levels(match))
-    ]
-    words += [
         PlaceWord(m.span.start, m.span.stop, "anatomy", m.concept.id, m.concept)
         for m in named
         if not _EXTENDING.search(folded, max(start, m.span.start - 40), m.span.start)
         and not _MEASURED_FROM.search(folded, max(start, m.span.start - 40), m.span.start)
     ]
     return sorted(words, key=lambda word: (word.start, word.stop))
+
+
+# "both centrilobular and paraseptal emphysema" names two kinds; "both upper and middle zones" two sides
+_BOTH_AND = re.compile(r"\s(?P<first>[a-z]+(?:[- ](?!and\b)[a-z]+)?)\sand\s")
+_NAMES_PLACE = re.compile(
+    r"(?:upper|middle|lower|superior|inferior|apical|basal|perihilar|side|zone|region|area|right|left)"
+)
+
+
+def _pairs_words(folded: str, start: int, stop: int, anatomy: Iterable[Match]) -> bool:
+    """Whether "both" that ends at `start` only joins two words of which the first is no place."""
+    pair = _BOTH_AND.match(folded, start, stop)
+    if pair is None or _NAMES_PLACE.match(pair["first"]):
+        return False
+    return not any(start <= m.span.start < pair.end("first") for m in anatomy)
 
 
 def _lobe_word(match: re.Match[str]) -> PlaceWord:

@@ -95,8 +95,9 @@ def attach_places(
                 claim.words = [*fronted, *(word for word in claim.words if word not in fronted)]
         if chinese and previous is not None and not here and not waiting:
             goes_on = _ACCOMPANYING.match(folded[clause.start : clause.stop])
+            parted = folded[clause.start] == ";"  # "硬膜下血肿;蛛网膜下腔出血不除外": the next item of a list
             for claim in inside:
-                if goes_on or claim.presence == "uncertain":
+                if goes_on or (claim.presence == "uncertain" and not parted):
                     claim.words = list(previous.words)
         if not chinese:
             _take_lobed_organ(folded, clause, inside, [w for w in words if w.start < clause.start], fits)

@@ -239,7 +239,7 @@ def _presupposed(folded: str, clause: Piece, start: int, named: Sequence[Piece])
     return bool(_INSIDE.search(gap)) and not re.search(r"[,;]|\b(?:and|or)\b", gap)
 
 
-_QUESTIONED_TOGETHER = re.compile(r"\s*(?:/|,?\s?(?:or|and|versus|vs)\s|[、及和或与])\s*(?:[a-z]+\s)?")
+_QUESTIONED_TOGETHER = re.compile(r"\s*(?:/|,?\s?(?:or|and|versus|vs)\s|[、及和或与])\s*(?:[a-z]+\s)?|性?")
 
 
 _BRACKETED = re.compile(r"[(\[]\s*[a-z\u4e00-\u9fff][^)\]]*\Z")

@@ -65,6 +65,9 @@ _PREVIOUS_BEFORE = re.compile(
     r"|(?:increased|decreased|grown|enlarged|grew|shrunk|reduced|regressed|changed)\s(?:in size\s"
     r"|in diameter\s)?from\s\Z"
     r"|\(was\s\Z"
+    r"|[0-9]\s?[mc]m,?\s(?:in [a-z]+,?\s|today,?\s|now,?\s|currently,?\s)?(?:(?:down|up|increased|decreased|changed)\s)?"
+    r"from\s(?:about\s|approximately\s)?\Z"
+    r"|较(?:前|上次|原|老|旧)(?:片|次)?\(约?\Z"
     r"|[(,;]前(?:约|为)?\Z|(?:原来?|前次|前片|上次|既往|此前|以前|旧片|原片|先前|之前|前者)[^,。;]{0,10}\Z"
 )
 _PREVIOUS_AFTER = re.compile(
