@@ -16,6 +16,7 @@ from radfind.engines.builtin.analysis import Analysis
 from radfind.engines.builtin.answering import Answerer
 from radfind.engines.builtin.coverage import Coverage
 from radfind.engines.builtin.lesion import Lesion
+from radfind.engines.builtin.masses import may_be_masses
 from radfind.errors import NotSupportedError
 from radfind.language.lexicon import default_lexicon
 from radfind.prompts import TextPrompt
@@ -53,6 +54,9 @@ class Scan:
 
     def masses(self, context: Context) -> tuple[Lesion, ...]:
         return self.lesions("nodule", context)
+
+    def mass_like(self, context: Context) -> tuple[Lesion, ...]:
+        return may_be_masses(self.lesions("opacity", context), (5.0, 5.0, 5.0))
 
     def own_mask(self, found: Lesion, volume: Volume) -> npt.NDArray[np.bool_]:
         return found.full_mask(SHAPE)
@@ -154,6 +158,15 @@ def test_dense_lung_that_merges_may_be_the_mass(text: str) -> None:
     assert asked.verify(TextPrompt("Lung nodule."))[0].code == "not_found"
     if not text.startswith("No"):
         assert 0.5 <= asked.rank(TextPrompt(text), top_k=10, threshold=0.0, spread=True).slices[0].score < 0.7
+
+
+@pytest.mark.parametrize("text", ["Lung mass.", "右肺肿块。"])
+def test_dense_lung_that_a_vessel_explains_is_no_mass(text: str) -> None:
+    vessel = dataclasses.replace(lesion(0.45, longest=60.0), concept="consolidation", attributes=())
+    verdict = answerer(vessel).verify(TextPrompt(text))[0]
+    assert (verdict.answer, verdict.code) == ("maybe", "not_found") and "may miss it" in verdict.reason
+    with_mass = answerer(vessel, dataclasses.replace(lesion(0.9, longest=45.0, first=7), concept="pulmonary_mass"))
+    assert with_mass.verify(TextPrompt("Mass in the left lung."))[0].code == "wrong_side"
 
 
 def test_a_mass_that_was_found_is_not_outlined_a_second_time_as_consolidation() -> None:

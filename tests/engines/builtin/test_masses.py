@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from radfind.engines.builtin.lesion import Lesion
-from radfind.engines.builtin.masses import with_merged_masses
+from radfind.engines.builtin.masses import may_be_masses, with_merged_masses
 
 SPACING = (5.0, 1.0, 1.0)
 
@@ -56,6 +56,12 @@ def test_thicker_than_a_hilar_vessel_is_a_mass() -> None:
 )
 def test_other_dense_lung_is_none(dense: Lesion) -> None:
     assert masses(dense) == []
+
+
+def test_dense_lung_that_a_vessel_explains_is_not_taken_for_a_mass() -> None:
+    vessel, lump, sure = ball(16, (100, 60, 60)), ball(28, (100, 60, 60)), ball(16, (100, 60, 60), score=0.8)
+    haze = ball(45, (100, 60, 60), concept="ground_glass_opacity")
+    assert may_be_masses((vessel, lump, sure, haze), SPACING) == (lump, sure)
 
 
 def test_as_thick_on_both_sides_is_none() -> None:

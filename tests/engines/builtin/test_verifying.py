@@ -113,6 +113,12 @@ def test_a_wrong_size_outweighs_a_speck_of_the_right_size() -> None:
     assert (result.answer, result.code) == ("no", "wrong_size")
 
 
+def test_the_right_size_on_the_other_side_is_the_wrong_side() -> None:
+    here, there = match(size=0.0), match(side=0.05)
+    assert judge("Solid nodule in the left lung, 14 mm.", here, there).code == "wrong_side"
+    assert judge("Solid nodule in the left lung, 14 mm.", here, match(side=0.05, kind=0.1)).code == "wrong_size"
+
+
 def test_a_lesion_described_elsewhere_contradicts_no_size() -> None:
     other = match(size=0.0)
     result = judge("25 mm nodule in the right lung.", other, match(score=0.35), spoken_for=(other.lesion,))

@@ -17,7 +17,7 @@ from radfind.engines.builtin.anatomy import Anatomy
 from radfind.engines.builtin.emphysema import find_emphysema
 from radfind.engines.builtin.field import LungField, lung_field
 from radfind.engines.builtin.lesion import Lesion
-from radfind.engines.builtin.masses import with_merged_masses
+from radfind.engines.builtin.masses import may_be_masses, with_merged_masses
 from radfind.engines.builtin.nodules import find_nodules
 from radfind.engines.builtin.opacities import find_opacities
 from radfind.engines.builtin.pleura import find_effusions, find_pneumothoraces
@@ -75,6 +75,14 @@ class Analysis:
                 nodules, dense = self.lesions("nodule", context), self.lesions("opacity", context)
                 self._found["mass"] = with_merged_masses(nodules, dense, spacing)
             return self._found["mass"]
+
+    def mass_like(self, context: Context) -> tuple[Lesion, ...]:
+        """The consolidations that may be a mass, for where none was found."""
+        with self._lock:
+            if "mass-like" not in self._found:
+                spacing = self.anatomy.volume.geometry.spacing
+                self._found["mass-like"] = may_be_masses(self.lesions("opacity", context), spacing)
+            return self._found["mass-like"]
 
     def _find(self, family: str, context: Context) -> tuple[Lesion, ...]:
         field = self.field

@@ -162,16 +162,19 @@ class Answerer:
             if may_be_mass(finding):
                 lesions = self._analysis.masses(self._context)
             matches = best_matches(finding, lesions, self._analysis.anatomy)
-            if (may_merge(finding) or may_be_lump(finding)) and not supporting(matches):
-                dense = self._analysis.lesions("opacity", self._context)
-                merged = tuple(
-                    lesion
-                    for lesion in dense
-                    if lesion.concept == "consolidation" and (may_merge(finding) or lesion.score < SURE)
-                )
+            if not supporting(matches) and (merged := self._merged(finding)):
                 matches = best_matches(finding, lesions + merged, self._analysis.anatomy)
             return Found(finding, tuple(matches))
         return Found(finding, structure=structure_mask(self._analysis, finding, self._volume))
+
+    def _merged(self, finding: Finding) -> tuple[Lesion, ...]:
+        """Consolidations that may be what a text names, merged with what they touch."""
+        if may_merge(finding):
+            return self._analysis.mass_like(self._context)
+        if may_be_lump(finding):
+            dense = self._analysis.lesions("opacity", self._context)
+            return tuple(d for d in dense if d.concept == "consolidation" and d.score < SURE)
+        return ()
 
     def _evidence(self, found: Found) -> list[tuple[float, Evidence]]:
         """Everything that answers a finding, with its weight 0..1."""

@@ -46,6 +46,18 @@ def with_merged_masses(nodules: Sequence[Lesion], dense: Sequence[Lesion], spaci
     return (*whole, *masses)
 
 
+def may_be_masses(dense: Sequence[Lesion], spacing: Spacing) -> tuple[Lesion, ...]:
+    """The consolidations that may be a mass: those that are sure, and doubtful ones too thick for a vessel.
+
+    Arguments: as `with_merged_masses`.
+    """
+    return tuple(
+        d
+        for d in dense
+        if d.concept == "consolidation" and (d.score >= _DOUBTFUL or _thickness(d, spacing) > _VESSEL_MM)
+    )
+
+
 def _merged_masses(dense: Sequence[Lesion], spacing: Spacing) -> list[Lesion]:
     doubtful = [d for d in dense if d.concept == "consolidation" and d.score < _DOUBTFUL]
     thick = {id(d): _thickness(d, spacing) for d in doubtful}

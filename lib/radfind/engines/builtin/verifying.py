@@ -158,7 +158,9 @@ def _judge_claim(
         m for m in matches if m.lesion.score >= SURE and m.contradiction == "wrong_size" and m.lesion not in spoken_for
     ]
     if only_size and not finding.multiple:
-        return _contradicted(finding, only_size, analysis, lexicon)
+        # Of the right size, and all but for the side: rather told of the wrong side than measured wrongly.
+        mirrored = [m for m in matches if m.lesion.score >= SURE and _other_side(m) and m.lesion not in spoken_for]
+        return _contradicted(finding, mirrored or only_size, analysis, lexicon)
     doubtful = _fitting(matches, DOUBTFUL)
     if doubtful:
         best = doubtful[0]
@@ -178,6 +180,11 @@ def _judge_claim(
     if escape and "mild" in finding.attributes:
         return Judgement("maybe", "not_found", 0.5, f"No {asked} was found {_where_searched(finding)}{escape}.")
     return Judgement("no", "not_found", confidence, f"No {asked} was found {_where_searched(finding)}{escape}.")
+
+
+def _other_side(match: Match) -> bool:
+    """Whether a lesion is what the text says in everything but the side."""
+    return [code for code, value in match.components.items() if value < GOOD] == ["wrong_side"]
 
 
 def _unless_thin(finding: Finding) -> tuple[float, str]:
