@@ -11,6 +11,7 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from radfind.phantom import LesionSpec, Phantom, make_phantom, write_dicom
+from radfind.phantom.paint import sheet
 from radfind.phantom.tubes import Tubes, tube_distance
 from radfind.volume import Geometry
 
@@ -158,6 +159,20 @@ def test_tube_distance_is_that_of_a_capsule() -> None:
     expected = np.minimum(cKDTree(line).query(points)[0] - 2, 3.0)
     assert np.allclose(tube_distance(geometry, tube, margin=3.0), expected, atol=5e-3)
     assert np.allclose(tube_distance(geometry, tube.split(2.5), margin=3.0), expected, atol=5e-3)
+
+
+@pytest.mark.parametrize("width", [0.4, 1.0, 2.4])
+@pytest.mark.parametrize("turn", [0.0, 0.3, np.pi / 4])
+def test_a_sheet_is_painted_with_as_much_as_it_holds_whatever_the_voxels(width: float, turn: float) -> None:
+    """A plane through a square, wherever it lies between the voxels: area times thickness."""
+    side = width * round(60 / width)
+    x = np.arange(width / 2, side, width) - side / 2
+    slope = np.tan(turn)
+    painted = []
+    for shift in (np.arange(16) + 0.5) * width / 16:  # the plane y = slope x + shift, going round from end to end
+        off = (x - slope * x[:, None] - shift + side / 2) % side - side / 2
+        painted.append(float(sheet((off * np.cos(turn)).astype(np.float32), 0.6, width).sum()) * width**2)
+    assert np.mean(painted) == pytest.approx(0.6 * side / np.cos(turn), rel=0.01)
 
 
 def test_every_kind_can_be_placed() -> None:

@@ -24,6 +24,12 @@ def coverage(distance: Field, width: float) -> Field:
     return np.clip(share, 0, 1, out=share)
 
 
+def sheet(distance: Field, thickness: float, width: float) -> Field:
+    """Share of a voxel of `width` mm that a sheet of `thickness` mm fills; `distance` is signed, from its middle."""
+    half = np.float32(thickness / 2)
+    return coverage(distance - half, width) - coverage(distance + half, width)
+
+
 def over(hu: Field, share: Field, value: Field | float) -> None:
     """Paint `value` over `hu` in place, as much as `share` says."""
     hu += share * (value - hu)
@@ -121,8 +127,8 @@ def _lungs(view: View, width: float, hu: Field, texture: Field) -> None:
     if "dependent" in view.scene.extras:
         confounders.dependent_haze(view, hu, np.minimum(right, left))
     for lung, fissure in ((right, view.field("major_right")), (left, view.field("major_left"))):
-        over(hu, coverage(np.abs(fissure) - 0.35, width) * coverage(lung + 0.5, width), -560)
-    minor = coverage(np.abs(view.field("minor_right")) - 0.3, width) * (view.field("major_right") > 0)
+        over(hu, sheet(fissure, 0.7, width) * coverage(lung + 0.5, width), -560)
+    minor = sheet(view.field("minor_right"), 0.6, width) * (view.field("major_right") > 0)
     over(hu, minor * coverage(right + 0.5, width), -600)
     _lesions(view, width, hu, texture, ("emphysema",))
     _lesions(view, width, hu, texture, ("ground_glass_opacity",))
@@ -165,4 +171,4 @@ def _lesion(view: View, number: int, width: float, hu: Field, texture: Field) ->
     if len(lesion.spicules):
         over(hu, coverage(view.distance_to(lesion.spicules), width) * coverage(lung, width), lesion.hu)
     if lesion.spec.kind == "pneumothorax":  # the visceral pleura
-        over(part, coverage(np.abs(lung) - 0.3, width) * (distance < 2), -150)
+        over(part, sheet(lung, 0.6, width) * (distance < 2), -150)
