@@ -169,6 +169,13 @@ def test_dense_lung_that_a_vessel_explains_is_no_mass(text: str) -> None:
     assert with_mass.verify(TextPrompt("Mass in the left lung."))[0].code == "wrong_side"
 
 
+def test_the_consolidation_that_is_the_mass_does_not_excuse_its_size() -> None:
+    mass = dataclasses.replace(lesion(0.9, longest=42.0), concept="pulmonary_mass")
+    dense = dataclasses.replace(lesion(0.9, longest=44.0), concept="consolidation", attributes=())
+    verdict = answerer(mass, dense).verify(TextPrompt("A 90 mm mass in the right lung."))[0]
+    assert (verdict.answer, verdict.code) == ("no", "wrong_size")
+
+
 def test_a_mass_that_was_found_is_not_outlined_a_second_time_as_consolidation() -> None:
     dense = dataclasses.replace(lesion(1.0, longest=120.0), concept="consolidation", attributes=())
     mass = dataclasses.replace(lesion(1.0, longest=40.0, first=7), concept="pulmonary_mass")

@@ -55,6 +55,17 @@ def test_size_agreement(text: str, measured: float, agrees: bool) -> None:
     assert (size_agreement(finding(text), lesion(measured)) >= 0.5) == agrees
 
 
+@pytest.mark.parametrize(("one", "other"), [(13, 19), (17, 25), (8, 10), (30, 31)])
+def test_size_agreement_does_not_depend_on_which_reading_is_the_larger(one: int, other: int) -> None:
+    there = size_agreement(finding(f"{one} mm nodule"), lesion(other))
+    assert there == size_agreement(finding(f"{other} mm nodule"), lesion(one))
+
+
+def test_of_several_that_fit_the_nearest_in_size_fits_best() -> None:
+    fits = {mm: size_agreement(finding("14 mm nodule"), lesion(mm)) for mm in (13.0, 14.3, 15.5)}
+    assert max(fits, key=lambda mm: fits[mm]) == 14.3 and min(fits.values()) >= 0.9
+
+
 def test_size_agreement_falls_with_the_difference() -> None:
     values = [size_agreement(finding("20 mm nodule"), lesion(measured)) for measured in (20, 25, 28, 35, 60)]
     assert values == sorted(values, reverse=True)

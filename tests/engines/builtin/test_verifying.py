@@ -119,6 +119,12 @@ def test_the_right_size_on_the_other_side_is_the_wrong_side() -> None:
     assert judge("Solid nodule in the left lung, 14 mm.", here, match(side=0.05, kind=0.1)).code == "wrong_size"
 
 
+@pytest.mark.parametrize(("apart_mm", "answer"), [(2.0, "no"), (8.0, "no"), (10.0, "maybe")])
+def test_what_may_lie_between_two_slices_is_not_refuted(apart_mm: float, answer: str) -> None:
+    judgement = judge("Solid nodule in the left lung, 9 mm.", match(size=0.0), apart_mm=apart_mm)
+    assert judgement.answer == answer and ("escape" in judgement.reason) == (answer == "maybe")
+
+
 def test_a_lesion_described_elsewhere_contradicts_no_size() -> None:
     other = match(size=0.0)
     result = judge("25 mm nodule in the right lung.", other, match(score=0.35), spoken_for=(other.lesion,))

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from radfind.engines.api import Context
 from radfind.engines.builtin import evidence as words
 from radfind.engines.builtin.analysis import Analysis
-from radfind.engines.builtin.lesion import Lesion
+from radfind.engines.builtin.lesion import Lesion, same_voxels
 from radfind.engines.builtin.matching import ENOUGH, Match, best_matches
 from radfind.engines.builtin.ranking import Exhibit, bookmarks, exhibit, slice_scores
 from radfind.engines.builtin.regions import unresolved
@@ -163,7 +163,9 @@ class Answerer:
                 lesions = self._analysis.masses(self._context)
             matches = best_matches(finding, lesions, self._analysis.anatomy)
             if not supporting(matches) and (merged := self._merged(finding)):
-                matches = best_matches(finding, lesions + merged, self._analysis.anatomy)
+                sure = [lesion for lesion in lesions if lesion.score >= SURE]
+                apart = tuple(d for d in merged if not any(same_voxels(d, lesion) for lesion in sure))
+                matches = best_matches(finding, lesions + apart, self._analysis.anatomy)
             return Found(finding, tuple(matches))
         return Found(finding, structure=structure_mask(self._analysis, finding, self._volume))
 
@@ -263,6 +265,7 @@ class Answerer:
             self._lexicon,
             whole=shown == "whole",
             spoken_for=spoken_for,
+            apart_mm=max(self._volume.geometry.spacing),
         )
         evidence = tuple(
             words.lesion_evidence(self._analysis, self._volume, finding, m, self._lexicon) for m in judgement.matches

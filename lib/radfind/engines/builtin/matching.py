@@ -48,6 +48,9 @@ LARGEST_LUMP_MM = 100.0
 GOOD = 0.5
 """A component at or above this agrees; below it contradicts."""
 
+SAME = 0.9
+"""A size at or above this is the same as far as two readings can tell; of several that are, the nearest comes first."""
+
 ENOUGH = 0.25
 """A total at or above this is a match: shown, ranked and outlined."""
 
@@ -121,7 +124,7 @@ def best_matches(finding: Finding, lesions: tuple[Lesion, ...], anatomy: Anatomy
 
 
 def size_agreement(finding: Finding, lesion: Lesion) -> float:
-    """0..1: 1 within `SIZE_SAME`, 0.5 half-way to `SIZE_OTHER`, 0 well beyond it. 1 when the text gives no size."""
+    """0..1: 1 for the very size, `SAME` at `SIZE_SAME`, 0.5 at `SIZE_OTHER`, 0 well beyond. 1 without a size."""
     if finding.sizes_mm:
         return _one_size(finding.sizes_mm[0], lesion.longest_mm)
     if finding.size_range_mm is not None:
@@ -131,10 +134,10 @@ def size_agreement(finding: Finding, lesion: Lesion) -> float:
 
 
 def _one_size(reported: float, measured: float) -> float:
-    difference = abs(measured - reported)
-    same = max(SIZE_SAME[0], SIZE_SAME[1] * measured)
-    other = max(SIZE_OTHER[0], SIZE_OTHER[1] * measured)
-    return float(np.clip(1.0 - 0.5 * (difference - same) / (other - same), 0.0, 1.0))
+    mean = (measured + reported) / 2.0  # neither reading is the truth (Bland and Altman, Lancet 1986)
+    same = max(SIZE_SAME[0], SIZE_SAME[1] * mean)
+    other = max(SIZE_OTHER[0], SIZE_OTHER[1] * mean)
+    return float(np.interp(abs(measured - reported), (0.0, same, other, 2 * other - same), (1.0, SAME, GOOD, 0.0)))
 
 
 def _kind(finding: Finding, lesion: Lesion) -> float:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Collection, Sequence
 
+import numpy as np
+
 from radfind.engines.builtin import evidence as words
 from radfind.engines.builtin.analysis import Analysis
 from radfind.engines.builtin.coverage import Coverage
 from radfind.engines.builtin.lesion import Lesion
-from radfind.engines.builtin.matching import ENOUGH, GOOD, Match
+from radfind.engines.builtin.matching import ENOUGH, GOOD, SAME, Match
 from radfind.engines.builtin.vocabulary import may_merge, same_kind, told_apart
 from radfind.engines.builtin.whereabouts import describe
 from radfind.language.findings import Finding
@@ -60,16 +62,18 @@ def judge_statement(
     *,
     whole: bool,
     spoken_for: Collection[Lesion] = (),
+    apart_mm: float = 1.0,
 ) -> Judgement:
     """Judge one finding by all lesions of its family, best match first.
 
     `whole`: the scan shows all of the place. Where it shows a part, not finding something there proves nothing about
     the rest. `spoken_for`: lesions that other statements of the text describe rightly; they contradict nothing.
+    `apart_mm`: how far the slices lie apart; a nodule no longer than that may escape between them.
     """
     if finding.presence == "absent":
         judgement = _judge_denial(finding, matches, analysis, lexicon)
     else:
-        judgement = _judge_claim(finding, matches, analysis, lexicon, spoken_for)
+        judgement = _judge_claim(finding, matches, analysis, lexicon, spoken_for, apart_mm)
     if not whole and not judgement.matches:
         rest = "of which the scan shows only a part" if words.place(finding) else "but not all of it is in the scan"
         reason = f"No {finding.concept.english} was found {_where_searched(finding)}, {rest}."
@@ -147,6 +151,7 @@ def _judge_claim(
     analysis: Analysis,
     lexicon: Lexicon,
     spoken_for: Collection[Lesion],
+    apart_mm: float,
 ) -> Judgement:
     sure = supporting(matches)
     if sure and not _shows_the_kind(finding, sure[0]):
@@ -157,7 +162,9 @@ def _judge_claim(
     only_size = [
         m for m in matches if m.lesion.score >= SURE and m.contradiction == "wrong_size" and m.lesion not in spoken_for
     ]
-    if only_size and not finding.multiple:
+    told_mm = finding.sizes_mm[0] if finding.sizes_mm else np.inf
+    between = told_mm < apart_mm  # it may lie between two slices, so that what else was found refutes nothing
+    if only_size and not finding.multiple and not between:
         # Of the right size, and all but for the side: rather told of the wrong side than measured wrongly.
         mirrored = [m for m in matches if m.lesion.score >= SURE and _other_side(m) and m.lesion not in spoken_for]
         return _contradicted(finding, mirrored or only_size, analysis, lexicon)
@@ -172,9 +179,9 @@ def _judge_claim(
         others = [m for m in others if m.kind > COULD_BE and m.contradiction != "wrong_kind"]
         if not others:
             return _may_be_missed(asked)
-    if others:
+    if others and not between:
         return _contradicted(finding, others, analysis, lexicon)
-    if finding.sizes_mm and finding.sizes_mm[0] < SMALLEST_MM:
+    if told_mm < max(SMALLEST_MM, apart_mm):
         return Judgement("maybe", "not_found", 0.5, f"No {asked} was found, but one this small may escape the search.")
     confidence, escape = _unless_thin(finding)
     if escape and "mild" in finding.attributes:
@@ -213,7 +220,7 @@ def _supported(finding: Finding, sure: list[Match], analysis: Analysis, lexicon:
     borderline = min(best.place, best.size, best.kind, best.attributes)
     confidence = 0.5 + 0.5 * best.lesion.score * borderline
     more = f" and {len(sure) - 1} more" if len(sure) > 1 else ""
-    said = f"; the text says {_size_words(finding)}" if best.size < 1.0 else ""
+    said = f"; the text says {_size_words(finding)}" if best.size < SAME else ""
     return Judgement("yes", "supported", confidence, f"Found: {seen}{more}{said}.", tuple(sure[: max(wanted, 3)]))
 
 
