@@ -22,8 +22,7 @@ def distance(centre: tuple[float, float, float]) -> npt.NDArray[np.float64]:
 
 def painted(hu: npt.NDArray[np.float64], noise: float = 15.0, seed: int = 0) -> LungField:
     """A field from painted densities in one cylinder of lung, blurred and noisy like a scan."""
-    j, i = np.mgrid[: SHAPE[1], : SHAPE[2]]
-    inside = np.broadcast_to((j - 45) ** 2 + (i - 45) ** 2 < 38**2, SHAPE)
+    inside = _in_the_lung()
     image = np.where(inside, hu, 40.0)
     image = ndimage.gaussian_filter(image, [0.5 / s for s in SPACING])
     image += np.random.default_rng(seed).normal(0.0, noise, SHAPE)
@@ -164,6 +163,71 @@ def test_nodule_on_the_pleura_is_cut_from_the_wall() -> None:
     best = find_nodules(painted(np.where(truth, 30.0, LUNG)), Context())[0]
     assert best.score >= 0.5
     assert best.longest_mm == pytest.approx(14.0, abs=3.0)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize(("radius", "core"), [(5.0, 2.2), (5.0, 2.8), (6.0, 2.8)])
+def test_small_part_solid_nodule_on_coarse_voxels_is_more_than_its_core(radius: float, core: float, seed: int) -> None:
+    field, truth = _coarse_part_solid((30, 45, 74), radius, core, seed)
+    best = find_nodules(field, Context())[0]
+    mask = best.full_mask(truth.shape)
+    assert best.score >= 0.5
+    assert best.attributes[0] == "part_solid"
+    assert 2 * (mask & truth).sum() / (mask.sum() + truth.sum()) >= 0.75
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("radius", [5.0, 6.0])
+def test_small_faint_nodule_on_the_pleura_is_no_vessel(radius: float, seed: int) -> None:
+    field, truth = _coarse_part_solid((30, 45, 79), radius, 2.2, seed)
+    best = find_nodules(field, Context())[0]
+    mask = best.full_mask(truth.shape)
+    assert best.score >= 0.5
+    assert 2 * (mask & truth).sum() / (mask.sum() + truth.sum()) >= 0.8
+
+
+def _coarse_part_solid(
+    centre: tuple[int, int, int], radius: float, core: float, seed: int
+) -> tuple[LungField, npt.NDArray[np.bool_]]:
+    """A ball of ground glass with a dense core beside its middle, on voxels of 1.5 x 2 x 2 mm; its truth."""
+
+    def coarse(fine: npt.NDArray[np.generic]) -> npt.NDArray[np.float64]:
+        k, j, i = SHAPE
+        return fine.astype(float).reshape(k, j // 2, 2, i // 2, 2).mean((2, 4))
+
+    k, j, i = centre
+    inside = _in_the_lung()
+    hu = np.where(distance(centre) < radius, -620.0, LUNG)
+    hu[distance((k, j + 1, i + 1)) < core] = 40.0
+    image = ndimage.gaussian_filter(coarse(np.where(inside, hu, 40.0)), [0.8 / 1.5, 0.4, 0.4])
+    image += np.random.default_rng(seed).normal(0.0, 20.0, image.shape)
+    field = lung_field(image.astype(np.int16), (1.5, 2.0, 2.0), (coarse(inside) > 0.5).astype(np.uint8))
+    assert field is not None
+    return field, coarse(inside & (distance(centre) < radius)) > 0.5
+
+
+@pytest.mark.parametrize("reach", [12.0, 18.0])
+def test_part_solid_nodule_is_cut_from_wall_within_the_field(reach: float) -> None:
+    """Where the border of the lung was closed over a bulge, a strip of the wall lies within the field."""
+    middle = (30, 45, 70)
+    truth = distance(middle) < 10.0
+    k, j, i = np.indices(SHAPE).astype(float)
+    outward = np.hypot(j - 45, i - 45)
+    strip = (outward > 33) & (np.hypot((k - 30) * SPACING[0], j - 45) < reach) & (i > 45)
+    hu = np.where(truth, -560.0, LUNG)
+    hu[distance((30, 44, 69)) < 5.5] = 20.0
+    hu[strip] = 40.0
+    truth &= ~strip
+    best = find_nodules(painted(hu), Context())[0]
+    mask = best.full_mask(SHAPE)
+    assert best.score >= 0.5
+    assert best.attributes[0] == "part_solid"
+    assert 2 * (mask & truth).sum() / (mask.sum() + truth.sum()) >= 0.8
+
+
+def _in_the_lung() -> npt.NDArray[np.bool_]:
+    j, i = np.mgrid[: SHAPE[1], : SHAPE[2]]
+    return np.broadcast_to((j - 45) ** 2 + (i - 45) ** 2 < 38**2, SHAPE)
 
 
 @pytest.mark.parametrize("noise", [10.0, 30.0])
