@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pydicom
@@ -76,6 +78,28 @@ def test_round_trip(orthanc: Orthanc, scan: list[Path], tmp_path: Path, way_in: 
             assert back.PixelData == sent.PixelData
         else:
             assert back.ContentSequence == sent.ContentSequence
+
+
+def test_no_answer_is_lost_to_the_listening_thread(
+    orthanc: Orthanc, scan: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a busy machine the thread that listens says late that it is awake, and the one that asked looks late for its
+    answer: it must still be there."""
+    provider = pytest.importorskip("pynetdicom.dimse").DIMSEServiceProvider
+    take = provider.get_msg
+
+    def taken(self: Any, block: bool = False) -> Any:
+        time.sleep(0.1 if block else 0.0)
+        return take(self, block)
+
+    def say(association: Any, paused: bool) -> None:
+        time.sleep(0.0 if paused else 0.02)
+        association.__dict__["_is_paused"] = paused
+
+    late = property(lambda association: association.__dict__["_is_paused"], say)
+    monkeypatch.setattr("pynetdicom.association.Association._is_paused", late, raising=False)
+    monkeypatch.setattr(provider, "get_msg", taken)
+    connect(orthanc.dimse).store(scan[:10])
 
 
 @pytest.mark.parametrize("way", ["web", "dimse", "move"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -238,7 +239,7 @@ class DimsePacs:
             self._port,
             ae_title=self._called,
             ext_neg=list(negotiation),
-            evt_handlers=[(evt.EVT_CONN_OPEN, _at_once), *handlers],
+            evt_handlers=[(evt.EVT_CONN_OPEN, _at_once), (evt.EVT_CONN_OPEN, _take_turns), *handlers],
         )
         if not association.is_established:
             why = "refused us" if association.is_rejected else "does not answer"
@@ -277,6 +278,35 @@ def _at_once(event: Any) -> None:
     import socket
 
     event.assoc.dul.socket.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def _take_turns(event: Any) -> None:
+    event.assoc._reactor_checkpoint = _Turns(event.assoc)
+
+
+class _Turns:
+    """Where the thread that listens on an association waits while a request of ours is under way.
+
+    It stands in for pynetdicom's own event (2.1), which leaves a gap: between its waking and its saying that it is
+    awake, a request may start, and the answer goes to that thread, which throws it away as unexpected.
+    """
+
+    def __init__(self, association: Any) -> None:
+        self._association, self._open, self._change = association, True, threading.Condition()
+
+    def set(self) -> None:
+        with self._change:
+            self._open = True
+            self._change.notify_all()
+
+    def clear(self) -> None:
+        with self._change:
+            self._open = False
+
+    def wait(self) -> None:
+        with self._change:
+            self._change.wait_for(lambda: self._open)
+            self._association._is_paused = False  # said before anything else may be asked
 
 
 def _write_meta(file: Any, event: Any) -> None:
