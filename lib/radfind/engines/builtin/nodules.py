@@ -59,6 +59,9 @@ on as bright: on synthetic scans 0.18 to 0.20 for true ones, 0.28 and more for f
 _HALO_VOLUME = 1.5
 """Ground glass this many times as large as the solid nodule inside it is the rest of a part-solid nodule, not blur."""
 
+_NORMAL_LUNG_HU = (-790.0, -740.0)
+"""Mean from which ground glass is more than normal lung, which is as dense where it lies lowest or by emphysema."""
+
 _ON_PLEURA = 0.12
 """Share of the surface on the border of the lung from which ground glass lies on the pleura, where vessels are thin."""
 
@@ -239,6 +242,9 @@ def _lesion(field: LungField, outline: Outline, score: float, box: Box, mask: Ma
     attributes = [outline.kind]
     if (hu > CALCIFIED_HU).mean() > 0.1:
         attributes.append("calcified")
+    score *= falling(longest / across, *_LINEAR) * rising(across, *_THIN_MM)
+    if outline.kind == "ground_glass":
+        score *= rising(float(hu.mean()), *_NORMAL_LUNG_HU)
     core = 0.0
     if outline.kind == "part_solid":
         core = diameters(outline.core, outline.view.isotropic)[0]
@@ -248,7 +254,7 @@ def _lesion(field: LungField, outline: Outline, score: float, box: Box, mask: Ma
         mask=mask,
         centre=(float(centre[0]), float(centre[1]), float(centre[2])),
         side="right" if (sides == 1).sum() >= (sides == 2).sum() else "left",
-        score=score * falling(longest / across, *_LINEAR) * rising(across, *_THIN_MM),
+        score=score,
         longest_mm=longest,
         perpendicular_mm=across,
         volume_mm3=float(mask.sum() * np.prod(field.spacing)),
