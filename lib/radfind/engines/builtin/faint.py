@@ -49,9 +49,12 @@ def find_hazes(field: LungField) -> list[Blob]:
     )
     if count == 0:
         return []
-    names = np.arange(1, count + 1)
-    depths = ndimage.maximum(depth, peaks, names)
-    centres = np.array(ndimage.center_of_mass(peaks > 0, peaks, names)) + [part.start for part in box]
+    places = np.argwhere(peaks)  # few voxels: ndimage's own statistics sort the whole image
+    names = peaks[tuple(places.T)] - 1
+    depths = np.zeros(count)
+    np.maximum.at(depths, names, depth[tuple(places.T)])
+    sums = np.stack([np.bincount(names, weights=axis, minlength=count) for axis in places.T], axis=1)
+    centres = sums / np.bincount(names, minlength=count)[:, None] + [part.start for part in box]
     order = np.argsort(-depths, kind="stable")[:MOST]
     return [
         Blob((float(k), float(j), float(i)), 1.5 * float(deep) / np.sqrt(3.0), 0.0, 1.0, hazy=True)
