@@ -190,6 +190,14 @@ def test_every_kind_can_be_placed() -> None:
     assert all(phantom.truth[lesion.name].any() for lesion in phantom.lesions)
 
 
+def test_vessels_and_bronchi_that_cross_emphysema_are_none_of_it() -> None:
+    phantom = make_phantom(seed=8, lesions=(LesionSpec("emphysema", "right", "lower", 80),), shape=(70, 140, 140))
+    holes = phantom.truth["lesion_1"]
+    assert holes.any() and not (holes & (phantom.truth["vessel"] | phantom.truth["airway"])).any()
+    on_grid = holes.sum() * np.prod(phantom.volume.geometry.spacing)
+    assert phantom.lesions[0].volume_mm3 == pytest.approx(on_grid, rel=0.1)
+
+
 def test_confounders_change_the_image_and_not_the_patient() -> None:
     plain = make_phantom(seed=13, lesions=(), shape=(24, 64, 64))
     confused = make_phantom(seed=13, lesions=(), shape=(24, 64, 64), confounders=("gullet_air", "fatty_muscle"))

@@ -106,8 +106,8 @@ def make_phantom(
         confounders: what is no finding but may be mistaken for one (see `confounders.Confounder`).
 
     Returns:
-        The phantom. Lesion masks are the exact shapes at voxel centres; "lung" masks hold the vessels and lesions
-        within, not pleural fluid or air.
+        The phantom. Lesion masks are the exact shapes at voxel centres, that of emphysema without the vessels and
+        bronchi that cross it; "lung" masks hold the vessels and lesions within, not pleural fluid or air.
     """
     rng = np.random.default_rng(seed)
     scene_rng, noise_rng, report_rng = rng.spawn(3)
@@ -220,9 +220,9 @@ def _truth(view: View) -> Masks:
     truth["subcutaneous_fat"] = outer & ~truth["bone"]
     for number in range(len(view.scene.lesions)):
         mask = np.zeros(view.geometry.shape, bool)
-        found = view.lesion(number)
+        found = view.lesion_mask(number)
         if found is not None:
-            mask[found[0]] = found[1] < 0
+            mask[found[0]] = found[1]
         truth[f"lesion_{number + 1}"] = mask
     return truth
 
@@ -263,9 +263,9 @@ def _fine_mask(scene: Scene, index: int) -> tuple[npt.NDArray[np.bool_], npt.NDA
     shape = tuple(int(n) for n in np.ceil((high - low) / step)[::-1] + 1)
     geometry = Geometry.from_parts(shape, spacing=(step,) * 3, origin=tuple(low))  # type: ignore[arg-type]
     mask = np.zeros(shape, bool)
-    found = View(scene, geometry).lesion(index)
+    found = View(scene, geometry).lesion_mask(index)
     if found is not None:
-        mask[found[0]] = found[1] < 0
+        mask[found[0]] = found[1]
     return mask, low, step
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from radfind.phantom.grid import box_slices, coordinates, sample, sub_geometry
 from radfind.phantom.lesions import PLEURAL
@@ -75,6 +76,20 @@ class View:
         """Distance to a lesion (0-based) in the box that holds it, or None when the grid misses it."""
         found = self._cached(number)
         return None if found is None else (found[0], found[1])
+
+    def lesion_mask(self, number: int) -> tuple[Box, npt.NDArray[np.bool_]] | None:
+        """Which voxel centres lie in a lesion (0-based), in the box of `lesion`.
+
+        Emphysema is lung without tissue: the vessels and bronchi that cross it are none.
+        """
+        found = self.lesion(number)
+        if found is None:
+            return None
+        box, distance = found
+        mask = distance < 0
+        if self.scene.lesions[number].spec.kind == "emphysema":
+            mask &= (self.tubes("vessels")[box] >= 0) & (self.tubes("airway_walls")[box] >= 0)
+        return box, mask
 
     def uncut(self, number: int) -> Field:
         """As `lesion`, but not cut by the lung and the lobe; only where `lesion` is not None."""

@@ -69,10 +69,10 @@ def test_outline_follows_the_truth(spec: LesionSpec, least: float) -> None:
     ids=lambda spec: str(spec.side),
 )
 def test_emphysema_is_outlined_where_it_is_and_nowhere_else(spec: LesionSpec) -> None:
-    """Holes of 5 to 16 mm on slices of nearly 4 mm: without any noise, a threshold would reach a Dice of 0.8."""
+    """Holes of 5 to 16 mm on slices of nearly 4 mm, many of them crossed by vessels narrower than a voxel."""
     made = phantom(41, spec)
     truth, mask = made.truth["lesion_1"], found(made, "emphysema")
-    assert 2 * (truth & mask).sum() / (truth.sum() + mask.sum()) >= 0.7
+    assert 2 * (truth & mask).sum() / (truth.sum() + mask.sum()) >= 0.75
     assert (mask & truth).sum() >= 0.85 * mask.sum()
 
 

@@ -16,7 +16,7 @@ from radfind.engines.builtin.markov import Blocks, Image, mean_field
 from radfind.engines.builtin.pleura import central_zone, find_pneumothoraces
 from radfind.engines.builtin.spread import own_lesion
 
-_HOLE_HU = -970.0
+_HOLE_HU = -960.0
 """Inside of an emphysematous hole: between air (-1000) and -950 HU, which matches macroscopic emphysema on thin slices
 (Gevenois et al., AJRCCM 1996)."""
 
@@ -33,15 +33,16 @@ _CONTRAST_HU = 50.0
 _AERATED_HU = -400.0
 _LOCAL_MM = 45.0
 _EXTENT_MM = 4.0
-_COUPLING = 0.7
+_COUPLING = 1.0
 _MOST_EVIDENCE = 4.0
 _LEAST_SHARE, _FIRST_SHARE, _MOST_SHARE = 0.003, 0.1, 0.5
 _ROUNDS, _SWEEPS = 4, 8
 
 _VESSEL_HU = 40.0
-_WALL_HU = 180.0
-_WALL_MM = 2.5
-"""Bronchi: what is dense within some 5 mm exceeds lung by more than this on average; around holes lung prevails."""
+_WALL_HU = 60.0
+_WALLED = 0.55
+"""Bronchi: more than this share of what borders a lumen in a slice is denser than lung by this; around holes lung
+prevails."""
 
 _CLUSTER_MM3 = 40.0
 _SEPTUM_MM = 2.5
@@ -151,17 +152,27 @@ def _holes(lungs: _Lungs) -> tuple[Image, Image]:
         prior = np.full(hu.shape, _FIRST_SHARE, np.float32)
         if turn:
             prior = np.clip(_blurred(share, _EXTENT_MM, spacing) / lung_near, _LEAST_SHARE, _MOST_SHARE)
-            evidence[_walled(hu - around, share > 0.5, spacing)] -= 2.0 * _MOST_EVIDENCE
         evidence = (evidence + 0.5 * np.log(prior / (1.0 - prior))).astype(np.float32)
         mean = mean_field(evidence, inside, spacing, _COUPLING, _SWEEPS, mean)
         share = np.where(inside, (mean + 1.0) / 2.0, 0.0).astype(np.float32)
+    share[_walled(share > 0.5, hu - around > _WALL_HU, spacing)] = 0.0
     return share, around.astype(np.float32)
 
 
-def _walled(excess: Image, dark: Mask, spacing: Spacing) -> Mask:
-    """Where what is not dark nearby is wall rather than lung. `excess`: HU above the lung around."""
-    light = _blurred(np.where(dark, 0.0, np.clip(excess, 0.0, 400.0)), _WALL_MM, spacing)
-    return np.asarray(light > _WALL_HU * (_blurred(~dark, _WALL_MM, spacing) + 1e-3))
+def _walled(dark: Mask, wall: Mask, spacing: Spacing) -> Mask:
+    """What is dark and bordered by wall, slice by slice (of the finest voxels): lumens of bronchi."""
+    from scipy import ndimage
+
+    thick = int(np.argmax(spacing))
+    size = [1 if axis == thick else 3 for axis in range(3)]
+    within = np.zeros((3, 3, 3), bool)
+    within[tuple(1 if axis == thick else slice(None) for axis in range(3))] = True
+    labels, count = ndimage.label(dark, within)
+    border = np.where(dark, 0, ndimage.maximum_filter(labels, size=size))
+    dense = np.bincount(border[wall], minlength=count + 1)
+    lumen = dense > _WALLED * np.bincount(border.ravel(), minlength=count + 1)
+    lumen[0] = False
+    return np.asarray(lumen[labels])
 
 
 def _clusters(dark: Mask, central: Mask, spacing: Spacing) -> Mask:
