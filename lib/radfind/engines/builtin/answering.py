@@ -11,7 +11,7 @@ import numpy.typing as npt
 from radfind.engines.api import Context
 from radfind.engines.builtin import evidence as words
 from radfind.engines.builtin.analysis import Analysis
-from radfind.engines.builtin.lesion import Lesion, same_voxels
+from radfind.engines.builtin.lesion import Lesion, overlap
 from radfind.engines.builtin.matching import ENOUGH, Match, best_matches
 from radfind.engines.builtin.ranking import Exhibit, bookmarks, exhibit, slice_scores
 from radfind.engines.builtin.regions import unresolved
@@ -164,7 +164,7 @@ class Answerer:
             matches = best_matches(finding, lesions, self._analysis.anatomy)
             if not supporting(matches) and (merged := self._merged(finding)):
                 sure = [lesion for lesion in lesions if lesion.score >= SURE]
-                apart = tuple(d for d in merged if not any(same_voxels(d, lesion) for lesion in sure))
+                apart = tuple(d for d in merged if not any(overlap(d, lesion) >= 0.5 for lesion in sure))
                 matches = best_matches(finding, lesions + apart, self._analysis.anatomy)
             return Found(finding, tuple(matches))
         return Found(finding, structure=structure_mask(self._analysis, finding, self._volume))

@@ -50,18 +50,18 @@ class Lesion:
         return full
 
 
-def same_voxels(one: Lesion, other: Lesion) -> bool:
-    """Whether at least half of the smaller of two lesions of one scan lies in the other."""
+def overlap(one: Lesion, other: Lesion) -> float:
+    """Share (0..1) of the smaller of two lesions of one scan that lies in the other."""
     low = [max(a.start, b.start) for a, b in zip(one.box, other.box, strict=True)]
     high = [min(a.stop, b.stop) for a, b in zip(one.box, other.box, strict=True)]
     if any(a >= b for a, b in zip(low, high, strict=True)):
-        return False
+        return 0.0
     parts = []
     for lesion in (one, other):
         cut = tuple(slice(a - p.start, b - p.start) for a, b, p in zip(low, high, lesion.box, strict=True))
         parts.append(lesion.mask[cut])
     smaller = min(np.count_nonzero(one.mask), np.count_nonzero(other.mask))
-    return 2 * np.count_nonzero(parts[0] & parts[1]) >= smaller
+    return np.count_nonzero(parts[0] & parts[1]) / smaller
 
 
 def diameters(mask: npt.NDArray[np.bool_], spacing: Spacing) -> tuple[float, float]:

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 
-import edt
 import numpy as np
 import numpy.typing as npt
 
 from radfind.engines.api import Context
 from radfind.engines.builtin.belief import falling, rising
 from radfind.engines.builtin.blobs import BALL_DOT, Blob, find_blobs
-from radfind.engines.builtin.boxes import Box, bounding_box
+from radfind.engines.builtin.boxes import Box
 from radfind.engines.builtin.faint import find_hazes, outline_haze
 from radfind.engines.builtin.field import LungField
 from radfind.engines.builtin.grid import Mask
-from radfind.engines.builtin.lesion import Lesion, diameters
+from radfind.engines.builtin.lesion import Lesion, diameters, overlap
 from radfind.engines.builtin.outlining import Outline, outline_blob
+from radfind.engines.builtin.spread import own_lesion
 
 MASS_MM = 30.0
 """Nodules end and masses begin here (Fleischner Society glossary, Bankier et al., Radiology 2024)."""
@@ -69,6 +69,9 @@ _UNLIKELY, _DOUBTFUL = 0.06, 0.4
 """Ground glass less likely than this by `faint` is at most so sure. On synthetic scans forks of vessels taken for
 ground glass had up to 0.03 (one small one 0.12), ground-glass nodules 0.13 and more."""
 
+_SAME = 0.3
+"""Lesions that share more than this of the smaller one are one."""
+
 KEPT, _SURE = 0.2, 0.8
 """Candidates judged below the first are dropped; outlines judged above the second need no second opinion."""
 
@@ -105,7 +108,7 @@ def _around_core(haze: Lesion, lesions: list[Lesion]) -> Lesion | None:
         return None
     for core in lesions:
         solid = core.attributes[0] == "solid" and core.score >= 0.5
-        if solid and haze.volume_mm3 >= _HALO_VOLUME * core.volume_mm3 and same(haze, core):
+        if solid and haze.volume_mm3 >= _HALO_VOLUME * core.volume_mm3 and overlap(haze, core) > _SAME:
             return dataclasses.replace(
                 haze,
                 concept=haze.concept.replace("ground_glass_nodule", "part_solid_nodule"),
@@ -230,35 +233,24 @@ def _holds(box: Box, mask: Mask, position: npt.NDArray[np.float64]) -> bool:
 
 
 def _lesion(field: LungField, outline: Outline, score: float, box: Box, mask: Mask) -> Lesion:
-    tight = bounding_box(mask)
-    mask = np.ascontiguousarray(mask[tight])
-    start = [part.start + own.start for part, own in zip(box, tight, strict=True)]
-    k, j, i = (slice(s, s + n) for s, n in zip(start, mask.shape, strict=True))
-    hu = field.array[k, j, i][mask]
-    longest, across = diameters(mask, field.spacing)
-    depth = edt.edt(np.pad(mask, 1), anisotropy=field.spacing, parallel=1)[1:-1, 1:-1, 1:-1]
-    centre = np.array(np.unravel_index(int(depth.argmax()), mask.shape)) + start
-    sides = field.field_in((k, j, i))[mask]
+    sides = field.field_in(box)[mask]
+    side = "right" if (sides == 1).sum() >= (sides == 2).sum() else "left"
+    lesion = own_lesion(field, box, mask, f"{outline.kind}_nodule", score, side)
+    hu = field.array[lesion.box][lesion.mask]
     attributes = [outline.kind]
     if (hu > CALCIFIED_HU).mean() > 0.1:
         attributes.append("calcified")
+    longest, across = lesion.longest_mm, lesion.perpendicular_mm
     score *= falling(longest / across, *_LINEAR) * rising(across, *_THIN_MM)
     if outline.kind == "ground_glass":
-        score *= rising(float(hu.mean()), *_NORMAL_LUNG_HU)
+        score *= rising(lesion.mean_hu, *_NORMAL_LUNG_HU)
     core = 0.0
     if outline.kind == "part_solid":
         core = diameters(outline.core, outline.view.isotropic)[0]
-    return Lesion(
-        concept="pulmonary_mass" if longest > MASS_MM else f"{outline.kind}_nodule",
-        box=(k, j, i),
-        mask=mask,
-        centre=(float(centre[0]), float(centre[1]), float(centre[2])),
-        side="right" if (sides == 1).sum() >= (sides == 2).sum() else "left",
+    return dataclasses.replace(
+        lesion,
+        concept="pulmonary_mass" if longest > MASS_MM else lesion.concept,
         score=score,
-        longest_mm=longest,
-        perpendicular_mm=across,
-        volume_mm3=float(mask.sum() * np.prod(field.spacing)),
-        mean_hu=float(hu.mean()),
         attributes=tuple(attributes),
         values={
             "solid_core_mm": core,
@@ -277,19 +269,6 @@ def _without_doubles(lesions: list[Lesion]) -> list[Lesion]:
     """Surest first; of lesions that share voxels the one that is surer for its size stays."""
     kept: list[Lesion] = []
     for lesion in sorted(lesions, key=lambda item: -item.score * np.cbrt(item.volume_mm3)):
-        if not any(same(lesion, other) for other in kept):
+        if not any(overlap(lesion, other) > _SAME for other in kept):
             kept.append(lesion)
     return sorted(kept, key=lambda item: -item.score)
-
-
-def same(a: Lesion, b: Lesion) -> bool:
-    """Whether two lesions share more than a third of the smaller one's voxels."""
-    overlap = [slice(max(p.start, q.start), min(p.stop, q.stop)) for p, q in zip(a.box, b.box, strict=True)]
-    if any(part.start >= part.stop for part in overlap):
-        return False
-    part_a, part_b = (
-        item.mask[tuple(slice(o.start - p.start, o.stop - p.start) for o, p in zip(overlap, item.box, strict=True))]
-        for item in (a, b)
-    )
-    shared = np.count_nonzero(part_a & part_b)
-    return shared > 0.3 * min(np.count_nonzero(a.mask), np.count_nonzero(b.mask))
