@@ -265,6 +265,7 @@ def evidence_to_wire(evidence: Evidence, *, masks: bool = False) -> dict[str, An
         "concept": concept_to_wire(evidence.concept),
         "slices": list(evidence.slices) if evidence.slices else None,
         "center_kji": [float(x) for x in evidence.center_kji] if evidence.center_kji else None,
+        "place": evidence.place,
         "values": {name: float(value) for name, value in evidence.values.items()},
     }
     if masks and evidence.mask is not None:

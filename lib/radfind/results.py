@@ -27,6 +27,7 @@ class Evidence:
         mask: boolean (k, j, i) on the volume's grid of the voxels it rests on, or None.
         slices: (first, last) k, inclusive, or None.
         center_kji: where to look, or None.
+        place: where that is in the patient, in words ("right upper lobe"); empty when not told.
         values: named numbers with their unit in the name, e.g. ``{"longest_diameter_mm": 14.2}``.
         heat: (rows, columns) grid laid evenly over the slice `slices` names, non-negative, sum 1: where a
             vision model's answer comes from. Or None.
@@ -38,6 +39,7 @@ class Evidence:
     mask: npt.NDArray[np.bool_] | None = None
     slices: tuple[int, int] | None = None
     center_kji: tuple[float, float, float] | None = None
+    place: str = ""
     values: Mapping[str, float] = dataclasses.field(default_factory=dict)
     heat: npt.NDArray[np.float32] | None = None
 

@@ -97,6 +97,7 @@ def evidence_from_wire(data: Mapping[str, Any], shape: tuple[int, int, int]) -> 
         mask=mask,
         slices=(int(data["slices"][0]), int(data["slices"][1])) if data["slices"] else None,
         center_kji=_triple(data["center_kji"]),
+        place=data.get("place", ""),
         values=dict(data["values"]),
         heat=WireHeat.model_validate(data["heat"]).unpack() if data.get("heat") else None,
     )

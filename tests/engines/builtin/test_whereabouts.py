@@ -11,7 +11,7 @@ import pytest
 from radfind.engines.builtin import whereabouts
 from radfind.engines.builtin.anatomy import Anatomy
 from radfind.engines.builtin.lesion import Lesion
-from radfind.engines.builtin.whereabouts import describe, without_side
+from radfind.engines.builtin.whereabouts import locate, without_side
 from radfind.language.findings import Place
 from radfind.language.reader import read
 
@@ -47,24 +47,24 @@ def shares(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
 
 
 @pytest.mark.parametrize(
-    ("given", "words"),
+    ("given", "place"),
     [
-        ({"upper": 0.95}, "left upper lobe"),
-        ({"upper": 0.95, "apical": 0.97}, "left upper lobe, apical"),
-        ({"upper": 0.6, "lower": 0.4, "middle": 0.9}, "left lung, middle zone"),  # near the fissure
-        ({"upper": 0.4, "lower": 0.6, "basal": 0.95}, "left lung, basal"),
+        ({"upper": 0.95}, Place(side="left", lobes=("upper",))),
+        ({"upper": 0.95, "apical": 0.97}, Place(side="left", lobes=("upper",), zones=("apical",))),
+        ({"upper": 0.6, "lower": 0.4, "middle": 0.9}, Place(side="left", zones=("middle",))),  # near the fissure
+        ({"upper": 0.4, "lower": 0.6, "basal": 0.95}, Place(side="left", zones=("basal",))),
     ],
 )
-def test_a_lobe_is_named_only_where_certain(shares: dict[str, float], given: dict[str, float], words: str) -> None:
+def test_a_lobe_is_named_only_where_certain(shares: dict[str, float], given: dict[str, float], place: Place) -> None:
     shares.update(given)
-    assert describe(scan(), LEFT) == words
+    assert locate(scan(), LEFT) == place
 
 
 def test_one_seen_end_is_enough_and_none_leaves_the_side(shares: dict[str, float]) -> None:
     shares["lower"] = 0.99
-    assert describe(scan(apex_seen=False), LEFT) == "left lower lobe"
-    assert describe(scan(base_seen=False), LEFT) == "left lower lobe"
-    assert describe(scan(apex_seen=False, base_seen=False), LEFT) == "left lung"
+    assert locate(scan(apex_seen=False), LEFT) == Place(side="left", lobes=("lower",))
+    assert locate(scan(base_seen=False), LEFT) == Place(side="left", lobes=("lower",))
+    assert locate(scan(apex_seen=False, base_seen=False), LEFT) == Place(side="left")
 
 
 def test_lobes_and_ends_of_the_lung_are_the_same_said_as_sites_or_words() -> None:

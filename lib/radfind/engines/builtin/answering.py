@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from radfind.engines.api import Context
-from radfind.engines.builtin import evidence as words
 from radfind.engines.builtin.analysis import Analysis
+from radfind.engines.builtin.evidence import lesion_evidence
 from radfind.engines.builtin.lesion import Lesion, overlap
 from radfind.engines.builtin.matching import ENOUGH, Match, best_matches
 from radfind.engines.builtin.ranking import Exhibit, bookmarks, exhibit, slice_scores
@@ -19,6 +19,7 @@ from radfind.engines.builtin.structures import structure_mask, structure_support
 from radfind.engines.builtin.verifying import DOUBTFUL, SURE, Judgement, judge_statement, judge_unseen, supporting
 from radfind.engines.builtin.vocabulary import family_of, may_be_lump, may_be_mass, may_merge
 from radfind.engines.builtin.whereabouts import covered, covered_structure
+from radfind.engines.builtin.wording import Wording
 from radfind.errors import NotSupportedError, PromptError
 from radfind.language.findings import Finding, Reading, Span
 from radfind.language.lexicon import Lexicon
@@ -141,16 +142,17 @@ class Answerer:
         if structure_supported(concept) and (concept.kind == "anatomy" or not named):
             if not place.levels:
                 return None
-            levels = ", ".join(place.levels)
-            return f"The built-in engine does not number vertebrae, so it cannot tell {levels} from the others."
-        asked = concept.english
+            return self._words(finding).say("levels_untold", levels=", ".join(place.levels))
+        words = self._words(finding)
+        asked = words.concept(finding)
         if concept.kind == "finding" and place.sites:
-            asked = f"{asked} in the {place.sites[0].english}"
-        meant = "" if asked == finding.span.text else f" ({asked})"
-        return (
-            f"The built-in engine does not know '{finding.span.text}'{meant}: density and shape alone do not show it. "
-            "An engine with an open vocabulary (yoloe, qwen3vl) would look for it."
-        )
+            organ = place.sites[0].chinese if words.chinese else place.sites[0].english
+            asked = words.say("in_organ", asked=asked, organ=organ)
+        meant = "" if asked == finding.span.text else words.say("meant", asked=asked)
+        return words.say("not_known", words=finding.span.text, meant=meant)
+
+    def _words(self, finding: Finding) -> Wording:
+        return Wording.of(finding, self._analysis, self._lexicon)
 
     def _family(self, finding: Finding) -> str | None:
         return family_of(finding, self._lexicon) if finding.concept.kind == "finding" else None
@@ -187,8 +189,7 @@ class Answerer:
             return [(1.0, _structure_evidence(finding, found.structure))]
         kept = [m for m in found.matches if m.total >= ENOUGH]
         return [
-            (m.total, words.lesion_evidence(self._analysis, self._volume, finding, m, self._lexicon))
-            for m in kept[:_MOST_LESIONS]
+            (m.total, lesion_evidence(self._words(finding), self._volume, finding, m)) for m in kept[:_MOST_LESIONS]
         ]
 
     def _segments(self, found: Found) -> list[Segment]:
@@ -223,20 +224,19 @@ class Answerer:
     def _missing(self, finding: Finding, found: Found) -> str:
         """One sentence: what was looked for and is not there, and what is there instead."""
         text = finding.sentence.text.strip() or finding.span.text
-        anatomy = self._analysis.anatomy
+        words, anatomy = self._words(finding), self._analysis.anatomy
         is_finding = finding.concept.kind == "finding"
         shown = covered(anatomy, finding.place) if is_finding else covered_structure(anatomy, finding)
         if shown == "none":
-            return f"'{text}': the scan does not show the place."
+            return words.say("missing_unseen", text=text)
         near = [m for m in found.matches if m.lesion.score >= SURE]
         if near:
             best = max(near, key=lambda m: m.total)
-            return f"'{text}': not found; nearest is {words.sentence(self._analysis, best.lesion, self._lexicon)}."
+            return words.say("missing_nearest", text=text, seen=words.sentence(best.lesion))
         weak = [m for m in found.matches if m.total >= ENOUGH]
         if weak:
-            seen = words.sentence(self._analysis, weak[0].lesion, self._lexicon)
-            return f"'{text}': not found; what comes nearest is too weak to be outlined: {seen}."
-        return f"'{text}': not found."
+            return words.say("missing_weak", text=text, seen=words.sentence(weak[0].lesion))
+        return words.say("missing", text=text)
 
     def _described(self, finding: Finding) -> Lesion | None:
         """The lesion that a statement describes rightly, if any."""
@@ -254,8 +254,8 @@ class Answerer:
             return self._structure_verdict(finding)
         shown = covered(self._analysis.anatomy, finding.place)
         if shown == "none":
-            where = words.place(finding) or "lungs"
-            text = f"The scan does not show {where if where.startswith('both') else f'the {where}'}."
+            words = self._words(finding)
+            text = words.say("place_not_shown", where=words.unseen(finding.place))
             return self._worded(finding, Judgement("maybe", "not_covered", 0.0, text), ())
         found = self._look_up(finding)
         judgement = judge_statement(
@@ -267,10 +267,8 @@ class Answerer:
             spoken_for=spoken_for,
             apart_mm=max(self._volume.geometry.spacing),
         )
-        evidence = tuple(
-            words.lesion_evidence(self._analysis, self._volume, finding, m, self._lexicon) for m in judgement.matches
-        )
-        return self._worded(finding, _place_untold(judgement, finding), evidence)
+        evidence = tuple(lesion_evidence(self._words(finding), self._volume, finding, m) for m in judgement.matches)
+        return self._worded(finding, _place_untold(judgement, finding, self._words(finding)), evidence)
 
     def _structure_verdict(self, finding: Finding) -> Verdict:
         mask = self._look_up(finding).structure
@@ -278,15 +276,19 @@ class Answerer:
         if mask is None or not mask.any():
             judgement = judge_unseen(finding, covered_structure(self._analysis.anatomy, finding), denied=denied)
             return self._worded(finding, judgement, ())
-        name = finding.concept.english
+        words = self._words(finding)
+        name = words.concept(finding)
         evidence = (_structure_evidence(finding, mask),)
         if finding.concept.kind == "finding":
-            text = f"Something as dense as {name} is seen outside bone; density alone does not tell it from contrast."
-            return self._worded(finding, Judgement("maybe", "not_supported", 0.5, text), evidence)
+            return self._worded(
+                finding, Judgement("maybe", "not_supported", 0.5, words.say("dense", name=name)), evidence
+            )
         if denied:
-            text = f"The text denies it, but the {name} is seen."
-            return self._worded(finding, Judgement("no", "found_though_denied", 0.7, text), evidence)
-        return self._worded(finding, Judgement("yes", "supported", 0.8, f"The {name} is seen."), evidence)
+            judgement = Judgement("no", "found_though_denied", 0.7, words.say("structure_denied", name=name))
+            return self._worded(finding, judgement, evidence)
+        return self._worded(
+            finding, Judgement("yes", "supported", 0.8, words.say("structure_seen", name=name)), evidence
+        )
 
     def _worded(self, finding: Finding, judgement: Judgement, evidence: tuple[Evidence, ...]) -> Verdict:
         return Verdict(
@@ -304,12 +306,12 @@ class Answerer:
 _MOST_LESIONS = 20
 
 
-def _place_untold(judgement: Judgement, finding: Finding) -> Judgement:
+def _place_untold(judgement: Judgement, finding: Finding, words: Wording) -> Judgement:
     """The judgement where the text names a place that the engine cannot tell: nothing is certain about that place."""
     untold = unresolved(finding.place)
     if not untold:
         return judgement
-    reason = f"{judgement.reason} The built-in engine cannot tell where '{', '.join(untold)}' is on the scan."
+    reason = words.say("place_untold", reason=judgement.reason, places=", ".join(untold))
     if judgement.answer != "maybe" and judgement.code in ("supported", "not_found", "found_though_denied"):
         return dataclasses.replace(judgement, answer="maybe", code="not_supported", confidence=0.5, reason=reason)
     return dataclasses.replace(judgement, reason=reason)

@@ -8,11 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 from radfind.engines.api import Context
-from radfind.engines.builtin import evidence as words
 from radfind.engines.builtin.analysis import Analysis
 from radfind.engines.builtin.anatomy import SUPPORTED
 from radfind.engines.builtin.verifying import SURE
 from radfind.engines.builtin.vocabulary import FAMILIES
+from radfind.engines.builtin.wording import Wording
 from radfind.language.lexicon import Lexicon
 from radfind.results import Evidence, Segment, Segmentation
 from radfind.volume import Volume
@@ -38,6 +38,7 @@ def segment_everything(
     """Every structure and finding, and the names of those looked for and not there."""
     segments: list[Segment] = []
     missing: list[str] = []
+    words = Wording(analysis, lexicon)
     taken = np.zeros(analysis.anatomy.volume.geometry.shape, bool)
     wanted = [concept for concept in _ORDER if concept in SUPPORTED and concept in lexicon]
     for number, name in enumerate(wanted):
@@ -62,8 +63,7 @@ def segment_everything(
         for lesion in sure:
             placed = analysis.own_mask(lesion, volume)
             concept = lexicon.get(lesion.concept)
-            text = words.sentence(analysis, lesion, lexicon)
-            found = Evidence(text=text, concept=concept, mask=placed)
+            found = Evidence(text=words.sentence(lesion), concept=concept, mask=placed, place=words.where(lesion))
             segments.append(dataclasses.replace(_segment(concept.english, placed, found), score=lesion.score))
     context.step(1.0, "done")
     return Segmentation(

@@ -7,15 +7,17 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 
-from radfind.engines.builtin import evidence as words
 from radfind.engines.builtin.analysis import Analysis
 from radfind.engines.builtin.coverage import Coverage
 from radfind.engines.builtin.lesion import Lesion
 from radfind.engines.builtin.matching import ENOUGH, GOOD, SAME, Match
+from radfind.engines.builtin.phrases import say
 from radfind.engines.builtin.vocabulary import may_merge, same_kind, told_apart
-from radfind.engines.builtin.whereabouts import describe
+from radfind.engines.builtin.wording import Wording
 from radfind.language.findings import Finding
 from radfind.language.lexicon import Lexicon
+from radfind.language.text import fold
+from radfind.language.wording import in_chinese
 from radfind.results import Answer
 
 SURE = 0.5
@@ -70,13 +72,15 @@ def judge_statement(
     the rest. `spoken_for`: lesions that other statements of the text describe rightly; they contradict nothing.
     `apart_mm`: how far the slices lie apart; a nodule no longer than that may escape between them.
     """
+    words = Wording.of(finding, analysis, lexicon)
     if finding.presence == "absent":
-        judgement = _judge_denial(finding, matches, analysis, lexicon)
+        judgement = _judge_denial(finding, matches, words)
     else:
-        judgement = _judge_claim(finding, matches, analysis, lexicon, spoken_for, apart_mm)
+        judgement = _judge_claim(finding, matches, words, spoken_for, apart_mm)
     if not whole and not judgement.matches:
-        rest = "of which the scan shows only a part" if words.place(finding) else "but not all of it is in the scan"
-        reason = f"No {finding.concept.english} was found {_where_searched(finding)}, {rest}."
+        rest = words.say("rest_of_place" if words.place(finding.place) else "rest_of_chest")
+        where = words.searched(finding.place)
+        reason = words.say("partly_shown", asked=words.concept(finding), where=where, rest=rest)
         return Judgement("maybe", "not_covered", 0.5, reason)
     if finding.presence == "uncertain" and judgement.code != "not_found":
         return dataclasses.replace(
@@ -84,7 +88,7 @@ def judge_statement(
             answer="maybe",
             code="hedged",
             confidence=0.5,
-            reason=f"The text is not certain itself. {judgement.reason}",
+            reason=words.say("hedged", reason=judgement.reason),
         )
     return judgement
 
@@ -94,17 +98,16 @@ def judge_unseen(finding: Finding, shown: Coverage, *, denied: bool) -> Judgemen
 
     `shown`: how much of its place the scan shows. Only where it shows all of it does "not found" mean "not there".
     """
-    name = finding.concept.english
+    chinese = in_chinese(fold(finding.sentence.text))
+    name = finding.concept.chinese if chinese else finding.concept.english
     if shown == "whole":
-        text = f"The scan shows where the {name} would be, and none was found"
         if denied:
-            return Judgement("yes", "supported", 0.7, f"{text}, as the text says.")
-        return Judgement("no", "not_found", 0.7, f"{text}.")
+            return Judgement("yes", "supported", 0.7, say("structure_none_as_said", chinese, name=name))
+        return Judgement("no", "not_found", 0.7, say("structure_none", chinese, name=name))
     if shown == "part":
-        return Judgement("maybe", "not_found", 0.5, f"No {name} was found in the part of its place that is shown.")
-    if shown == "none":
-        return Judgement("maybe", "not_covered", 0.5, f"The scan does not show the place of the {name}.")
-    return Judgement("maybe", "not_covered", 0.5, f"No {name} is seen on this scan; it may lie outside.")
+        return Judgement("maybe", "not_found", 0.5, say("structure_part", chinese, name=name))
+    key = "structure_outside" if shown == "none" else "structure_unknown"
+    return Judgement("maybe", "not_covered", 0.5, say(key, chinese, name=name))
 
 
 def _fitting(matches: Sequence[Match], least: float) -> list[Match]:
@@ -117,14 +120,9 @@ def supporting(matches: Sequence[Match]) -> list[Match]:
     return _fitting(matches, SURE)
 
 
-def _may_be_missed(asked: str) -> Judgement:
+def _may_be_missed(finding: Finding, words: Wording) -> Judgement:
     """The answer for an `UNPROVEN` concept that was not found, claimed or denied."""
-    return Judgement(
-        "maybe",
-        "not_found",
-        0.5,
-        f"No {asked} was found, but the search may miss it where it is slight or merges with what it touches.",
-    )
+    return Judgement("maybe", "not_found", 0.5, words.say("may_be_missed", asked=words.concept(finding)))
 
 
 def _unproven(finding: Finding, lexicon: Lexicon) -> bool:
@@ -138,26 +136,24 @@ def _shows_the_kind(finding: Finding, best: Match) -> bool:
     return told_apart(finding) and not (may_merge(finding) and best.lesion.concept == "consolidation")
 
 
-def _general_kind(finding: Finding, sure: list[Match], analysis: Analysis, lexicon: Lexicon) -> Judgement:
+def _general_kind(finding: Finding, sure: list[Match], words: Wording) -> Judgement:
     """The answer when what was found may or may not be the special kind that the text claims or denies."""
-    seen = words.sentence(analysis, sure[0].lesion, lexicon)
-    reason = f"Found: {seen}; density and shape alone do not tell whether it is {_kind_words(finding)}."
+    reason = words.say("general_kind", seen=words.sentence(sure[0].lesion), kind=words.kind(finding))
     return Judgement("maybe", "not_supported", 0.5, reason, tuple(sure[:3]))
 
 
 def _judge_claim(
     finding: Finding,
     matches: Sequence[Match],
-    analysis: Analysis,
-    lexicon: Lexicon,
+    words: Wording,
     spoken_for: Collection[Lesion],
     apart_mm: float,
 ) -> Judgement:
     sure = supporting(matches)
     if sure and not _shows_the_kind(finding, sure[0]):
-        return _general_kind(finding, sure, analysis, lexicon)
+        return _general_kind(finding, sure, words)
     if sure:
-        return _supported(finding, sure, analysis, lexicon)
+        return _supported(finding, sure, words)
     # A lesion nobody can doubt, where the text says and of the kind it says, outweighs a speck of the right size.
     only_size = [
         m for m in matches if m.lesion.score >= SURE and m.contradiction == "wrong_size" and m.lesion not in spoken_for
@@ -167,26 +163,27 @@ def _judge_claim(
     if only_size and not finding.multiple and not between:
         # Of the right size, and all but for the side: rather told of the wrong side than measured wrongly.
         mirrored = [m for m in matches if m.lesion.score >= SURE and _other_side(m) and m.lesion not in spoken_for]
-        return _contradicted(finding, mirrored or only_size, analysis, lexicon)
+        return _contradicted(finding, mirrored or only_size, words)
     doubtful = _fitting(matches, DOUBTFUL)
     if doubtful:
         best = doubtful[0]
-        reason = f"Something that may be it: {words.sentence(analysis, best.lesion, lexicon)}; the evidence is weak."
+        reason = words.say("doubtful", seen=words.sentence(best.lesion))
         return Judgement("maybe", "not_found", 0.5, reason, (best,))
     others = [m for m in matches if m.lesion.score >= SURE]
-    asked = finding.concept.english
-    if _unproven(finding, lexicon):
+    asked = words.concept(finding)
+    if _unproven(finding, words.lexicon):
         others = [m for m in others if m.kind > COULD_BE and m.contradiction != "wrong_kind"]
         if not others:
-            return _may_be_missed(asked)
+            return _may_be_missed(finding, words)
     if others and not between:
-        return _contradicted(finding, others, analysis, lexicon)
+        return _contradicted(finding, others, words)
     if told_mm < max(SMALLEST_MM, apart_mm):
-        return Judgement("maybe", "not_found", 0.5, f"No {asked} was found, but one this small may escape the search.")
-    confidence, escape = _unless_thin(finding)
+        return Judgement("maybe", "not_found", 0.5, words.say("may_be_too_small", asked=asked))
+    confidence, escape = _unless_thin(finding, words)
+    reason = words.say("not_found", asked=asked, where=words.searched(finding.place), escape=escape)
     if escape and "mild" in finding.attributes:
-        return Judgement("maybe", "not_found", 0.5, f"No {asked} was found {_where_searched(finding)}{escape}.")
-    return Judgement("no", "not_found", confidence, f"No {asked} was found {_where_searched(finding)}{escape}.")
+        return Judgement("maybe", "not_found", 0.5, reason)
+    return Judgement("no", "not_found", confidence, reason)
 
 
 def _other_side(match: Match) -> bool:
@@ -194,100 +191,74 @@ def _other_side(match: Match) -> bool:
     return [code for code, value in match.components.items() if value < GOOD] == ["wrong_side"]
 
 
-def _unless_thin(finding: Finding) -> tuple[float, str]:
+def _unless_thin(finding: Finding, words: Wording) -> tuple[float, str]:
     """How sure it is that what was not found is not there, and what to add to the reason."""
     if finding.concept.id in THIN:
-        return 0.7, f"; one thinner than about {THIN_MM:.0f} mm may escape the search"
+        return 0.7, words.say("thin_may_escape", mm=THIN_MM)
     return 0.8, ""
 
 
-def _supported(finding: Finding, sure: list[Match], analysis: Analysis, lexicon: Lexicon) -> Judgement:
+def _supported(finding: Finding, sure: list[Match], words: Wording) -> Judgement:
     wanted = finding.count or (2 if finding.multiple else 1)
     best = sure[0]
-    seen = words.sentence(analysis, best.lesion, lexicon)
+    seen = words.sentence(best.lesion)
     sides = {m.lesion.side for m in sure}
     if finding.place.side == "both" and len(sides) == 1 and "both" not in sides:
-        reason = f"The text speaks of both sides; found on the {sides.pop()} only: {seen}."
+        reason = words.say("found_one_side", side=words.side(sides.pop()), seen=seen)
         return Judgement("maybe", "not_found", 0.6, reason, (best,))
     if len(sure) < wanted:
-        return Judgement(
-            "maybe",
-            "not_found",
-            0.6,
-            f"The text speaks of {finding.count or 'several'}; {len(sure)} found: {seen}.",
-            (best,),
-        )
+        reason = words.say("found_fewer", wanted=finding.count or words.say("several"), count=len(sure), seen=seen)
+        return Judgement("maybe", "not_found", 0.6, reason, (best,))
     borderline = min(best.place, best.size, best.kind, best.attributes)
     confidence = 0.5 + 0.5 * best.lesion.score * borderline
-    more = f" and {len(sure) - 1} more" if len(sure) > 1 else ""
-    said = f"; the text says {_size_words(finding)}" if best.size < SAME else ""
-    return Judgement("yes", "supported", confidence, f"Found: {seen}{more}{said}.", tuple(sure[: max(wanted, 3)]))
+    more = words.say("more", count=len(sure) - 1) if len(sure) > 1 else ""
+    said = words.say("text_says", words=words.sizes(finding)) if best.size < SAME else ""
+    reason = words.say("found", seen=seen, more=more, said=said)
+    return Judgement("yes", "supported", confidence, reason, tuple(sure[: max(wanted, 3)]))
 
 
-def _contradicted(finding: Finding, others: list[Match], analysis: Analysis, lexicon: Lexicon) -> Judgement:
+def _contradicted(finding: Finding, others: list[Match], words: Wording) -> Judgement:
     """Something was found, but it is not what the text says."""
     nearest = max(others, key=lambda m: m.total)
     code = nearest.contradiction or "not_found"
     lesion = nearest.lesion
-    found = f"{words.name(lesion, lexicon)} found in the {describe(analysis.anatomy, lesion)}, {words.size(lesion)}"
-    wrong = {
-        "wrong_side": f"the text says {finding.place.side}",
-        "wrong_place": f"the text says {words.place(finding)}",
-        "wrong_size": f"the text says {_size_words(finding)}",
-        "wrong_kind": f"the text says {_kind_words(finding)}",
-        "not_found": "it does not fit the text",
-    }[code]
+    said = {
+        "wrong_side": words.side(finding.place.side or "both"),
+        "wrong_place": words.place(finding.place),
+        "wrong_size": words.sizes(finding),
+        "wrong_kind": words.kind(finding),
+    }
+    wrong = words.say("wrong", words=said[code]) if code in said else words.say("unfit")
     value = nearest.components.get(code, 0.0)
     confidence = 0.5 + 0.5 * lesion.score * (1.0 - value / GOOD)
-    if value > 0.7 * GOOD:
-        return Judgement("maybe", code, 0.5, f"{found[0].upper()}{found[1:]}; {wrong}: borderline.", (nearest,))
-    return Judgement("no", code, confidence, f"{found[0].upper()}{found[1:]}; {wrong}.", (nearest,))
+    unclear = value > 0.7 * GOOD
+    name = words.name(lesion)
+    reason = words.say(
+        "instead_borderline" if unclear else "instead",
+        found=f"{name[0].upper()}{name[1:]}",
+        where=words.where(lesion),
+        size=words.size(lesion),
+        wrong=wrong,
+    )
+    if unclear:
+        return Judgement("maybe", code, 0.5, reason, (nearest,))
+    return Judgement("no", code, confidence, reason, (nearest,))
 
 
-def _judge_denial(finding: Finding, matches: Sequence[Match], analysis: Analysis, lexicon: Lexicon) -> Judgement:
-    asked = finding.concept.english
+def _judge_denial(finding: Finding, matches: Sequence[Match], words: Wording) -> Judgement:
     sure = supporting(matches)
     if sure and not _shows_the_kind(finding, sure[0]):
-        return _general_kind(finding, sure, analysis, lexicon)
+        return _general_kind(finding, sure, words)
     if sure:
-        seen = words.sentence(analysis, sure[0].lesion, lexicon)
-        confidence = 0.5 + 0.5 * sure[0].lesion.score
-        return Judgement(
-            "no", "found_though_denied", confidence, f"The text denies it, but this was found: {seen}.", tuple(sure[:3])
-        )
+        reason = words.say("denied_but_found", seen=words.sentence(sure[0].lesion))
+        return Judgement("no", "found_though_denied", 0.5 + 0.5 * sure[0].lesion.score, reason, tuple(sure[:3]))
     doubtful = _fitting(matches, DOUBTFUL)
     if doubtful:
-        seen = words.sentence(analysis, doubtful[0].lesion, lexicon)
-        return Judgement(
-            "maybe",
-            "found_though_denied",
-            0.5,
-            f"Something that may be one: {seen}; the evidence is weak.",
-            (doubtful[0],),
-        )
-    if _unproven(finding, lexicon):
-        return _may_be_missed(asked)
-    confidence, escape = _unless_thin(finding)
-    reason = f"No {asked} was found {_where_searched(finding)}, as the text says{escape}."
+        reason = words.say("doubtful", seen=words.sentence(doubtful[0].lesion))
+        return Judgement("maybe", "found_though_denied", 0.5, reason, (doubtful[0],))
+    if _unproven(finding, words.lexicon):
+        return _may_be_missed(finding, words)
+    confidence, escape = _unless_thin(finding, words)
+    where = words.searched(finding.place)
+    reason = words.say("none_as_said", asked=words.concept(finding), where=where, escape=escape)
     return Judgement("yes", "supported", confidence, reason)
-
-
-def _where_searched(finding: Finding) -> str:
-    where = words.place(finding)
-    if not where:
-        return "in the part of the chest this scan shows"
-    return f"{'on' if where.endswith(('side', 'sides')) else 'in'} {'' if where.startswith('both') else 'the '}{where}"
-
-
-def _size_words(finding: Finding) -> str:
-    if finding.sizes_mm:
-        return " x ".join(f"{value:g}" for value in finding.sizes_mm) + " mm"
-    low, high = finding.size_range_mm or (0.0, 0.0)
-    if high == float("inf"):
-        return f"more than {low:g} mm"
-    return f"up to {high:g} mm" if low <= 0 else f"{low:g} to {high:g} mm"
-
-
-def _kind_words(finding: Finding) -> str:
-    extra = [word for word in (a.replace("_", "-") for a in finding.attributes) if word not in finding.concept.english]
-    return " ".join([*extra, finding.concept.english])

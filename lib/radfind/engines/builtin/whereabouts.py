@@ -69,38 +69,34 @@ def covered_structure(anatomy: Anatomy, finding: Finding) -> Coverage:
     return anatomy.covers(finding.concept.id, place.side)
 
 
-def describe(anatomy: Anatomy, lesion: Lesion) -> str:
-    """ "right upper lobe, apical" or "left lung, lower zone": no more than is certain.
+def locate(anatomy: Anatomy, lesion: Lesion) -> Place:
+    """Side, lobe and zone of a lesion of the lung: no more than is certain.
 
     Fissures are not seen but placed by surface anatomy, so a lobe is named only when the lesion lies well off the
     border (`CERTAIN`); otherwise the third of the lung, which the scan itself shows. Where neither end of the lung is
     in the scan, nothing tells how high a lesion lies and the side alone is given.
     """
     if lesion.side == "both":
-        return "both lungs"
+        return Place(side="both")
+    side: Side = "right" if lesion.side == "right" else "left"
     points = _sample(lesion)
 
     def share(place: Place) -> float:
         return float(place_score(anatomy, place, points).mean())
 
-    frame = anatomy.frames.get(RIGHT if lesion.side == "right" else LEFT)
+    frame = anatomy.frames.get(RIGHT if side == "right" else LEFT)
     if frame is None or not (frame.apex_seen or frame.base_seen):
-        return f"{lesion.side} lung"
-    lobes = {
-        concept.replace("_", " "): share(Place(lobes=(lobe,)))
-        for concept, (side, lobe) in LOBES.items()
-        if side == lesion.side and concept != "lingula"
-    }
-    best = max(lobes, key=lambda words: lobes[words])
-    certain = lobes[best] >= CERTAIN
-    where = best if certain else f"{lesion.side} lung"
+        return Place(side=side)
+    shares = {lobe: share(Place(lobes=(lobe,))) for own, lobe in LOBES.values() if own == side and lobe != "lingula"}
+    best = max(shares, key=lambda lobe: shares[lobe])
+    lobes = (best,) if shares[best] >= CERTAIN else ()
     for zone in ("apical", "basal"):
         if share(Place(zones=(zone,))) >= CERTAIN:
-            return f"{where}, {zone}"
-    if certain:
-        return where
+            return Place(side=side, lobes=lobes, zones=(zone,))
+    if lobes:
+        return Place(side=side, lobes=lobes)
     thirds = {zone: share(Place(zones=(zone,))) for zone in ("upper", "middle", "lower")}
-    return f"{where}, {max(thirds, key=lambda zone: thirds[zone])} zone"
+    return Place(side=side, zones=(max(thirds, key=lambda zone: thirds[zone]),))
 
 
 def without_side(place: Place) -> Place:
