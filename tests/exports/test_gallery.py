@@ -16,8 +16,10 @@ from PIL import Image
 
 from radfind.exports import gallery
 from radfind.exports.gallery import write_gallery
-from radfind.language.findings import Span
-from radfind.results import Evidence, RankedSlice, Ranking, Verdict
+from radfind.language.concepts import Concept
+from radfind.language.findings import Finding, Place, Presence, Span
+from radfind.results import Answer, Evidence, RankedSlice, Ranking, Verdict
+from radfind.volume import Geometry, Volume
 
 
 class Page(HTMLParser):
@@ -188,3 +190,39 @@ def test_a_contradicted_statement_shows_what_was_found_not_what_was_ranked_elsew
     ranking = Ranking((RankedSlice(1, 2, 0.4, evidence=(Evidence("speck", words),)),), np.zeros(10))
     assert {item.index for item in gallery._slices(verdict, mask, None, ranking)} <= {5, 6, 7}
     assert [item.index for item in gallery._slices(verdict, None, None, ranking)] == [2]
+
+
+@pytest.mark.parametrize(
+    ("presence", "answer", "code", "found", "seen"),
+    [
+        ("present", "yes", "supported", True, "found"),
+        ("present", "no", "wrong_side", True, "found"),
+        ("absent", "no", "found_though_denied", True, "found"),
+        ("uncertain", "maybe", "hedged", True, "found"),
+        ("present", "maybe", "not_found", True, "unclear"),
+        ("present", "no", "not_found", False, "not found"),
+        ("absent", "yes", "supported", False, "not found"),
+        ("present", "yes", "supported", False, ""),  # of a model that points at nothing
+        ("absent", "maybe", "not_covered", False, ""),
+    ],
+)
+def test_what_the_scan_shows_stands_beside_what_the_report_says(
+    presence: Presence, answer: Answer, code: str, found: bool, seen: str
+) -> None:
+    words = Span(0, 6, "nodule")
+    finding = Finding(Concept("nodule", "finding", "nodule", "结节"), presence, Place(side="left"), words, words)
+    evidence = (Evidence("", mask=np.ones((2, 2, 2), bool), place="right upper lobe"),) if found else ()
+    verdict = Verdict(words, answer, 0.9, "", code, finding=finding, evidence=evidence)
+    rows = {what.split()[0]: measured for what, _, measured in gallery._compare(finding, verdict)}
+    assert rows["Presence"].partition(" ")[0] == seen.partition(" ")[0]
+    assert rows["Place"] == ("right upper lobe" if found else "")
+
+
+def test_one_engine_chosen_for_several_tasks_is_named_once(tmp_path: Path) -> None:
+    volume = Volume(np.zeros((4, 8, 8), np.int16), Geometry.from_parts((4, 8, 8)), modality="CT")
+    words = Span(0, 6, "nodule")
+    verdict = Verdict(words, "maybe", 0.5, "", "vague", engine="builtin (chosen by auto: the first that can verify)")
+    ranking = Ranking((), np.zeros(4), engine="builtin (chosen by auto: the first that can rank)")
+    write_gallery(tmp_path / "page.html", volume, "nodule", (verdict,), ranking=ranking)
+    page = (tmp_path / "page.html").read_text("utf-8")
+    assert page.count("<dt>Engine</dt>") == 1 and "builtin (chosen by auto)" in page

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,7 @@ _FACTS = (
     ("AccessionNumber", "Accession"),
 )
 _SIDES = {"left": "left 左", "right": "right 右", "both": "both sides 双侧"}
+_AUTO = re.compile(r" \(chosen by auto: [^)]*\)\Z")  # one engine may be the choice for several tasks
 _PER_FINDING = 6
 _LARGE_MM3 = 100_000  # what is larger is told by its volume; a diameter says little about an effusion
 
@@ -112,7 +114,7 @@ def write_gallery(
     page = environment.get_template("gallery.html.j2").render(
         created=(created or datetime.datetime.now()).strftime("%Y-%m-%d %H:%M"),
         facts=_facts(volume),
-        engines=sorted({engine for engine in engines if engine}),
+        engines=sorted({_AUTO.sub(" (chosen by auto)", engine) for engine in engines if engine}),
         counts=[(answer, *ANSWERS[answer], sum(v.answer == answer for v in verdicts)) for answer in ANSWERS],
         runs=highlighted(text, verdicts),
         cards=cards,
@@ -219,7 +221,7 @@ def _slices(
     if mask is not None:
         found = [s for s in found if mask[s.index].any()]
     if found:
-        return found[:_PER_FINDING]
+        return [dataclasses.replace(item, rank=n) for n, item in enumerate(found[:_PER_FINDING], start=1)]
     if mask is None or not mask.any():
         looked = [e for e in verdict.evidence if e.heat is not None and e.slices is not None]
         return [RankedSlice(1, e.slices[0], e.values.get("score", verdict.confidence)) for e in looked[:1] if e.slices]
@@ -330,10 +332,18 @@ def _compare(finding: Finding | None, verdict: Verdict) -> tuple[tuple[str, str,
     words += [*(f"{lobe} lobe" for lobe in place.lobes), *place.segments, *place.zones, *place.levels]
     presence = {"present": "present 有", "absent": "absent 无", "uncertain": "uncertain 可疑"}[finding.presence]
     rows = [
-        ("Presence 有无", presence, ""),
+        ("Presence 有无", presence, _seen(verdict)),
         ("Size 大小 (mm)", reported, measured if reported or values.get("volume_mm3", 0) < _LARGE_MM3 else ""),
-        ("Place 部位", ", ".join(words), ""),
+        ("Place 部位", ", ".join(words), evidence.place if evidence else ""),
         ("Volume 体积 (ml)", "", f"{values['volume_mm3'] / 1000:.2f}" if "volume_mm3" in values else ""),
         ("Density 密度 (HU, mean)", "", f"{values['mean_hu']:.0f}" if "mean_hu" in values else ""),
     ]
     return tuple(row for row in rows if row[1] or row[2])
+
+
+def _seen(verdict: Verdict) -> str:
+    """Whether the scan shows what was looked for; empty when the verdict does not rest on a search for it."""
+    if any(e.mask is not None and e.mask.any() for e in verdict.evidence):
+        return "unclear 不确定" if verdict.answer == "maybe" and verdict.code != "hedged" else "found 可见"
+    denied = verdict.finding is not None and verdict.finding.presence == "absent" and verdict.code == "supported"
+    return "not found 未见" if denied or verdict.code == "not_found" else ""
