@@ -135,6 +135,14 @@ def test_malformed_prompts_are_named(radfind, tmp_path: Path, option: tuple[str,
     assert option[1] in err
 
 
+def test_a_format_that_cannot_be_written_is_said_before_the_search(radfind, tmp_path: Path) -> None:
+    """The scan does not exist: had it been looked at, that would be the error."""
+    code, _, err = radfind(
+        "segment", str(tmp_path / "no.nrrd"), "--text", "nodule", "--output", str(tmp_path / "o.xyz")
+    )
+    assert code == 2 and "o.xyz" in err and ".nii.gz" in err
+
+
 def test_outlines_come_with_the_json_document_only(radfind, tmp_path: Path) -> None:
     image = tmp_path / "a.nrrd"
     array = np.zeros((4, 24, 24), np.int16)

@@ -114,12 +114,13 @@ def segment(
     """Outline what the text, clicks or boxes ask for. Writes nothing when nothing is found."""
     import radfind
     from radfind.errors import InputError
-    from radfind.imaging.writing import write_labelmap
+    from radfind.imaging.writing import checked_suffix, write_labelmap
     from radfind.prompts import EverythingPrompt, TextPrompt
     from radfind.protocol import segmentation_to_wire, volume_to_wire
 
     if polygons and not json:
         raise InputError("--polygons adds to the JSON document: give --json with it.")
+    checked_suffix(output)
     if output.exists() and not overwrite:
         raise InputError(f"{output} exists already. Choose another --output, or add --overwrite to replace it.")
     if not output.parent.is_dir():

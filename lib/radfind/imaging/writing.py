@@ -21,6 +21,18 @@ SUFFIXES = (".seg.nrrd", ".nrrd", ".nii.gz", ".nii", ".mha")
 _ORTHONORMAL = 1e-4
 
 
+def checked_suffix(path: Path) -> str:
+    """The suffix of a labelmap file, one of `SUFFIXES`.
+
+    Raises:
+        InputError: it is none.
+    """
+    suffix = suffix_of(path)
+    if suffix not in SUFFIXES:
+        raise InputError(f"'{path.name}' ends in no format that labelmaps are written in. Use {', '.join(SUFFIXES)}.")
+    return suffix
+
+
 def write_labelmap(segmentation: Segmentation, path: str | Path, volume: Volume, *, compress: bool = True) -> Path:
     """Write `segmentation` to `path`; the suffix decides the format.
 
@@ -38,9 +50,7 @@ def write_labelmap(segmentation: Segmentation, path: str | Path, volume: Volume,
             written to.
     """
     target = Path(path)
-    suffix = suffix_of(target)
-    if suffix not in SUFFIXES:
-        raise InputError(f"'{target.name}' ends in no format that labelmaps are written in. Use {', '.join(SUFFIXES)}.")
+    suffix = checked_suffix(target)
     if not segmentation.geometry.same_grid(volume.geometry):
         raise InputError(
             "The segmentation lies on another grid than the image it is written for "
