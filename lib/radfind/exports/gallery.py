@@ -336,7 +336,7 @@ def _compare(finding: Finding | None, verdict: Verdict) -> tuple[tuple[str, str,
         ("Size 大小 (mm)", reported, measured if reported or values.get("volume_mm3", 0) < _LARGE_MM3 else ""),
         ("Place 部位", ", ".join(words), evidence.place if evidence else ""),
         ("Volume 体积 (ml)", "", f"{values['volume_mm3'] / 1000:.2f}" if "volume_mm3" in values else ""),
-        ("Density 密度 (HU, mean)", "", f"{values['mean_hu']:.0f}" if "mean_hu" in values else ""),
+        ("Density 密度 (HU, mean)", "", str(round(values["mean_hu"])) if "mean_hu" in values else ""),
     ]
     return tuple(row for row in rows if row[1] or row[2])
 

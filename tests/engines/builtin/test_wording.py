@@ -63,9 +63,9 @@ def words(text: str) -> Wording:
             "左侧胸腔积液，120 ml，平均22 HU",
         ),
         (
-            {"concept": "pneumothorax", "attributes": (), "side": "both"},
-            "pneumothorax, both pleural spaces, 0.8 ml, mean 22 HU",
-            "双侧气胸，0.8 ml，平均22 HU",
+            {"concept": "pneumothorax", "attributes": (), "side": "both", "mean_hu": -0.4},
+            "pneumothorax, both pleural spaces, 0.8 ml, mean 0 HU",
+            "双侧气胸，0.8 ml，平均0 HU",
         ),
         (
             {"concept": "emphysema", "attributes": (), "side": "both"},

@@ -105,8 +105,8 @@ class Wording:
         """ "solid nodule, right upper lobe, 14 x 11 mm, mean 22 HU"."""
         if self.chinese:
             where = self.where(lesion).removesuffix("胸腔")  # "左侧胸腔积液", "左侧气胸"
-            return f"{where}{self.name(lesion)}，{self.size(lesion)}，平均{lesion.mean_hu:.0f} HU"
-        return f"{self.name(lesion)}, {self.where(lesion)}, {self.size(lesion)}, mean {lesion.mean_hu:.0f} HU"
+            return f"{where}{self.name(lesion)}，{self.size(lesion)}，平均{round(lesion.mean_hu)} HU"
+        return f"{self.name(lesion)}, {self.where(lesion)}, {self.size(lesion)}, mean {round(lesion.mean_hu)} HU"
 
     def side(self, side: str) -> str:
         """ "left", "左侧"."""
