@@ -8,12 +8,13 @@ from scipy import ndimage
 
 from radfind.engines.api import Context
 from radfind.engines.builtin.belief import rising
-from radfind.engines.builtin.boxes import Box, bounding_box
+from radfind.engines.builtin.boxes import bounding_box
 from radfind.engines.builtin.consolidation import find_consolidations
-from radfind.engines.builtin.field import LungField
-from radfind.engines.builtin.grid import Mask, close, depth, dilate, spread
+from radfind.engines.builtin.field import LungField, lung_noise
+from radfind.engines.builtin.grid import Mask, close, depth, dilate, open_, spread
 from radfind.engines.builtin.lesion import Lesion
-from radfind.engines.builtin.spread import blurred, opened, pieces, spread_lesion, thickness
+from radfind.engines.builtin.markov import Blocks, mean_field
+from radfind.engines.builtin.spread import blurred, opened, own_lesion, pieces, side_of, thickness
 
 DEPENDENT_MM = 16.0
 _SHEET_MM = 20.0
@@ -33,10 +34,17 @@ _BALL_MM = 4.0
 _FINEST_MM = 3.0
 """Radius of what a haze holds at least, also of the vessels that run through it; and of its parts."""
 
-_GROWTH_MM = 4.0
+_GROWTH_MM = 8.0
 _AROUND_MM = (6.0, 12.0)
-_GAP_MM = 5.0
-"""How far a haze goes on beyond its core, where the lung around it is measured, and how far apart its patches lie."""
+_GAP_MM = 10.0
+"""How far a haze goes on beyond its core, where the lung around it is measured, and how far apart its cores lie."""
+
+_UNEVEN_HU = 30.0
+_BRIGHT_HU = 20.0
+_MOST_EVIDENCE = 3.0
+_COUPLING, _SWEEPS = 1.0, 10
+"""Standard deviation of haze and lung without noise, and how much denser than the haze a voxel tells nothing: a vessel
+crosses it."""
 
 _EVEN_HU = (75.0, 95.0)
 _THIN_MM = (9.0, 12.0)
@@ -70,49 +78,55 @@ def _ground_glass(field: LungField) -> list[Lesion]:
     gas = opened(ndimage.gaussian_filter(field.work, 2.0 / step) < _GAS_HU, _BALL_MM, step)
     near_gas = dilate(gas, _WALL_MM, spacing)
     shallow = inside & (depth(inside, spacing) < DEPENDENT_MM) & _back_half(inside)
-    core, whole = np.zeros_like(inside), np.zeros_like(inside)
+    core = np.zeros_like(inside)
     for piece in pieces(opened(hazy, _BALL_MM, step), step, 0.5):
         core |= piece
-        box = bounding_box(piece, (round(_AROUND_MM[1] / step) + 2,) * 3)
-        whole[box] |= _outline(field, box, piece[box], np.where(clear[box], mist[box], np.nan)) & inside[box]
     found = []
-    for near in pieces(dilate(whole, _GAP_MM / 2.0, spacing), step, 0.5):
-        patches, inner = whole & near, core & near
-        score = _certainty(field, patches, inner)
+    for near in pieces(dilate(core, _GAP_MM / 2.0, spacing), step, 0.5):
+        inner = core & near
+        blocks, patches = _outline(field, inner, np.where(clear, mist, np.nan))
+        score = _certainty(field, inner, float(patches.sum()) * blocks.voxel_ml)
         sheet = float(shallow[inner].mean()) > 0.9 and thickness(inner, step) < _SHEET_MM
         if sheet or float(near_gas[inner].mean()) > 0.5:
             score = min(score, _DOUBTFUL)
-        lesion = spread_lesion(field, patches, "ground_glass_opacity", score, (-1000.0, -150.0)) if score > 0 else None
-        if lesion is not None:
-            found.append(lesion)
+        if score > 0:
+            mask = blocks.view.up_whole(patches)
+            found.append(own_lesion(field, blocks.box, mask, "ground_glass_opacity", score, side_of(field, inner)))
     return found
 
 
-def _outline(field: LungField, box: Box, core: Mask, mist: npt.NDArray[np.float32]) -> Mask:
-    """The haze around a core to half way to the density of the lung around it, with the vessels in it.
+def _outline(field: LungField, core: Mask, mist: npt.NDArray[np.float32]) -> tuple[Blocks, Mask]:
+    """The haze around a core to half way to the density of the lung around it, with the vessels in it, on blocks.
 
     Arguments:
-        core, mist: in `box` of the working grid; `mist` is NaN at vessels and walls.
+        core, mist: on the working grid; `mist` is NaN at vessels and walls.
     """
-    step, spacing = field.step, (field.step,) * 3
-    near, far = (dilate(core, radius, spacing) for radius in _AROUND_MM)
-    lung = mist[far & ~near & np.isfinite(mist)]
+    box = bounding_box(core, (round(_AROUND_MM[1] / field.step) + 2,) * 3)
+    near, far = (dilate(core[box], radius, (field.step,) * 3) for radius in _AROUND_MM)
+    lung = mist[box][far & ~near & np.isfinite(mist[box])]
     level = min(float(np.median(lung)), field.background + _HAZE_HU / 2.0) if lung.size else field.background
-    half = (level + float(np.median(field.work[box][core]))) / 2.0
-    grown = spread((dilate(core, _GROWTH_MM, spacing) & (np.nan_to_num(mist, nan=-np.inf) > half)) | core, core)
-    return close(opened(grown, _FINEST_MM, step) | core, _BALL_MM, spacing)
+    haze = float(np.median(field.work[core]))
+    blocks = Blocks.around(field, core, _AROUND_MM[1])
+    hu, spacing = blocks.hu, blocks.spacing
+    start, inside = blocks.sampled(core), blocks.sampled(field.field) > 0
+    variance = lung_noise(hu, inside.astype(np.uint8)) ** 2 + _UNEVEN_HU**2
+    evidence = np.clip((hu - (level + haze) / 2.0) * (haze - level) / variance, -_MOST_EVIDENCE, _MOST_EVIDENCE)
+    evidence[hu > haze + _BRIGHT_HU] = 0.0
+    evidence[~inside | ~dilate(start, _GROWTH_MM, spacing)] = -_MOST_EVIDENCE
+    hazy = mean_field(evidence.astype(np.float32), None, spacing, _COUPLING, _SWEEPS) > 0.0
+    grown = spread(open_(hazy | start, _FINEST_MM, spacing) | start, start)
+    return blocks, close(grown, _FINEST_MM, spacing) & inside
 
 
-def _certainty(field: LungField, patches: Mask, core: Mask) -> float:
-    """How sure a haze is ground glass, 0..1, by its size, evenness and thickness."""
+def _certainty(field: LungField, core: Mask, volume_ml: float) -> float:
+    """How sure a haze of that volume is ground glass, 0..1, by its size, evenness and thickness."""
     step = field.step
     low, high = np.percentile(field.work[core], [25, 75])
     noise = field.noise * float(np.prod([min(1.0, size / step) ** 0.5 for size in field.spacing]))  # as averaged
     uneven = float(np.sqrt(max(((high - low) / 1.349) ** 2 - noise**2, 0.0)))
     thick = thickness(core, step)
     even = 1.0 - rising(uneven, *_EVEN_HU)
-    size = rising(float(patches.sum()) * step**3 / 1000.0, *_SIZE_ML)
-    return size * max(even * rising(thick, *_THIN_MM), rising(thick, *_THICK_MM))
+    return rising(volume_ml, *_SIZE_ML) * max(even * rising(thick, *_THIN_MM), rising(thick, *_THICK_MM))
 
 
 def _back_half(inside: Mask) -> Mask:

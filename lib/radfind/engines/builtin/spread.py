@@ -86,10 +86,13 @@ def spread_lesion(
     mask = (value > 0.5) & ((value > 0.99) | ((hu >= limits[0]) & (hu <= limits[1])))
     if not mask.any():
         return None
-    right = np.count_nonzero(coarse & (field.half == 1))
-    share = right / max(np.count_nonzero(coarse), 1)
-    side = "right" if share > 0.8 else "left" if share < 0.2 else "both"
-    return own_lesion(field, (k, j, i), mask, concept, score, side, values)
+    return own_lesion(field, (k, j, i), mask, concept, score, side_of(field, coarse), values)
+
+
+def side_of(field: LungField, coarse: Mask) -> str:
+    """Right, left or both, by where a mask on the working grid, not empty, lies."""
+    share = np.count_nonzero(coarse & (field.half == 1)) / np.count_nonzero(coarse)
+    return "right" if share > 0.8 else "left" if share < 0.2 else "both"
 
 
 def own_lesion(
