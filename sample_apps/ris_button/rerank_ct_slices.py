@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import radfind
+from radfind.errors import RadFindError
 
 
 def rerank_ct_slices(report_text: str, slice_paths: Sequence[str | Path]) -> list[tuple[Path, float]]:
@@ -32,5 +33,9 @@ def rerank_ct_slices(report_text: str, slice_paths: Sequence[str | Path]) -> lis
 if __name__ == "__main__":
     if len(sys.argv) < 3:
         sys.exit("usage: rerank_ct_slices.py REPORT.txt SLICE.dcm [SLICE.dcm ...]")
-    for path, score in rerank_ct_slices(Path(sys.argv[1]).read_text(encoding="utf-8"), sys.argv[2:])[:10]:
+    try:
+        ranked = rerank_ct_slices(Path(sys.argv[1]).read_text(encoding="utf-8-sig"), sys.argv[2:])
+    except (RadFindError, OSError, UnicodeDecodeError) as error:
+        sys.exit(f"Not ranked: {error}")
+    for path, score in ranked[:10]:
         print(f"{score:.3f}  {path}")
