@@ -113,6 +113,15 @@ def test_lung_as_thin_as_emphysema_along_the_ribs_is_no_free_air() -> None:
     assert found(made, "pneumothorax").any() and not found(thin, "pneumothorax").any()
 
 
+def test_a_thin_pneumothorax_is_found_and_outlined_and_nothing_else() -> None:
+    """9 mm at its thickest, in voxels of 1.7 x 1.7 x 3 mm: it is a few voxels deep, and tapers."""
+    spec = LesionSpec("pneumothorax", "left", diameter_mm=9)
+    made = make_phantom(seed=41, lesions=(spec,), shape=(110, 230, 230), noise_hu=18, confounders=("paravertebral",))
+    truth, mask = made.truth["lesion_1"], found(made, "pneumothorax")
+    assert 2 * (truth & mask).sum() / (truth.sum() + mask.sum()) >= 0.75
+    assert not found(made, "emphysema").any()
+
+
 def test_a_mass_that_merges_with_the_mediastinum_is_outlined_on_its_side(merged_mass) -> None:
     volume, mass, left = merged_mass
     (outlined,) = radfind.segment(volume, "lung mass").segments

@@ -27,7 +27,6 @@ from radfind.volume import Volume
 _FINDERS: dict[str, Callable[[LungField, Context], list[Lesion]]] = {
     "nodule": find_nodules,
     "opacity": find_opacities,
-    "emphysema": find_emphysema,
     "effusion": find_effusions,
     "pneumothorax": find_pneumothoraces,
 }
@@ -58,7 +57,14 @@ class Analysis:
         """The lung field, or None when the scan shows no lung to speak of."""
         anatomy = self.anatomy
         spacing = anatomy.volume.geometry.spacing
-        return lung_field(anatomy.hu, spacing, anatomy.lungs, exclude=anatomy.airways, cage=anatomy.thorax_cavity)
+        return lung_field(
+            anatomy.hu,
+            spacing,
+            anatomy.lungs,
+            exclude=anatomy.airways,
+            cage=anatomy.thorax_cavity,
+            air=anatomy.air,
+        )
 
     def lesions(self, family: str, context: Context) -> tuple[Lesion, ...]:
         """All lesions of a family of `vocabulary.FAMILIES`, surest first; none when the organ is not in the scan."""
@@ -88,6 +94,8 @@ class Analysis:
         field = self.field
         if field is None:
             return ()
+        if family == "emphysema":
+            return tuple(find_emphysema(field, self.lesions("pneumothorax", context), context))
         return tuple(_FINDERS[family](field, context))
 
     def own_mask(self, lesion: Lesion, volume: Volume) -> npt.NDArray[np.bool_]:

@@ -65,20 +65,21 @@ class Anatomy:
         return tissues.body_mask(self.overview)
 
     @cached_property
-    def _air(self) -> float:
+    def air(self) -> float:
+        """Hounsfield units that this scan shows for air."""
         return tissues.air_peak(self.overview.hu, self._body)
 
     @cached_property
     def _low(self) -> Mask:
         """Aerated lung, possibly with the airways in it."""
         view = self.overview
-        return lungs.aerated(view.hu, view.spacing, self._body, self._air)
+        return lungs.aerated(view.hu, view.spacing, self._body, self.air)
 
     @cached_property
     def _airways(self) -> Mask:
         self._context.step(0.1, "airways")
         view = self.overview
-        return airways.find_airways(view.hu, view.spacing, self._body, self._low, self._air)
+        return airways.find_airways(view.hu, view.spacing, self._body, self._low, self.air)
 
     @cached_property
     def _aerated(self) -> Mask:
@@ -88,7 +89,7 @@ class Anatomy:
     @cached_property
     def _free_air(self) -> Mask:
         view = self.overview
-        return lungs.free_air(view.hu, view.spacing, self._low, self._airways, self._body, self._air)
+        return lungs.free_air(view.hu, view.spacing, self._low, self._airways, self._body, self.air)
 
     def _coordinate(self, axis: int) -> npt.NDArray[np.float32]:
         """LPS x, y or z of each overview voxel in mm, however the grid is turned."""

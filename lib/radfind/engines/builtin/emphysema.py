@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 
 import cc3d
 import numpy as np
@@ -13,7 +14,7 @@ from radfind.engines.builtin.field import LungField, lung_noise
 from radfind.engines.builtin.grid import Mask, Spacing, close, dilate
 from radfind.engines.builtin.lesion import Lesion
 from radfind.engines.builtin.markov import Blocks, Image, mean_field
-from radfind.engines.builtin.pleura import central_zone, find_pneumothoraces
+from radfind.engines.builtin.pleura import central_zone
 from radfind.engines.builtin.spread import own_lesion
 
 _HOLE_HU = -960.0
@@ -73,8 +74,8 @@ class _Lungs:
     noise: float
 
 
-def find_emphysema(field: LungField, context: Context) -> list[Lesion]:
-    """Emphysema of each lung, as one lesion each.
+def find_emphysema(field: LungField, pneumothoraces: Iterable[Lesion], context: Context) -> list[Lesion]:
+    """Emphysema of each lung, as one lesion each; what `pneumothoraces` hold is none.
 
     More than 5 % of a lung is emphysema, less than 1 % is trace (Lynch et al., Radiology 2018); 10 ml near together are
     called emphysema here whatever the share.
@@ -83,7 +84,7 @@ def find_emphysema(field: LungField, context: Context) -> list[Lesion]:
     blocks, spacing = lungs.blocks, lungs.blocks.spacing
     likely, around = _holes(lungs)
     central = blocks.sampled(central_zone(field, _CENTRAL_MM))
-    dark = _clusters((likely > 0.5) & ~_free_air(blocks, context), central, spacing)
+    dark = _clusters((likely > 0.5) & ~_free_air(blocks, pneumothoraces), central, spacing)
     whole = close(dark, _SEPTUM_MM, spacing) & (lungs.half > 0)
     found = []
     for side, name in ((1, "right"), (2, "left")):
@@ -116,11 +117,11 @@ def _lungs(field: LungField) -> _Lungs:
     return _Lungs(blocks, half, aerated, levels[half], lung_noise(blocks.hu, half))
 
 
-def _free_air(blocks: Blocks, context: Context) -> Mask:
+def _free_air(blocks: Blocks, pneumothoraces: Iterable[Lesion]) -> Mask:
     """Pneumothoraces, with their rim."""
     air = np.zeros(blocks.hu.shape, bool)
     k, j, i = blocks.field.lungs.shape
-    for found in find_pneumothoraces(blocks.field, context):
+    for found in pneumothoraces:
         if found.score >= _FREE_AIR:
             air |= blocks.view.down(found.full_mask((k, j, i))[blocks.box])
     return dilate(air, 3.0, blocks.spacing)

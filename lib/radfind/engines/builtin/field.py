@@ -44,6 +44,7 @@ class LungField:
         cage: uint8 on the working grid, 1 right, 2 left of the midline: everything inside the ribs.
         background: median HU of aerated lung.
         noise: standard deviation of the noise in lung, HU, in the original voxels.
+        air: HU that this scan shows for air: -1000 by definition, more or less where a scanner is out of calibration.
     """
 
     array: npt.NDArray
@@ -57,6 +58,7 @@ class LungField:
     cage: npt.NDArray[np.uint8]
     background: float
     noise: float
+    air: float
 
     @property
     def half(self) -> npt.NDArray[np.uint8]:
@@ -110,6 +112,7 @@ def lung_field(
     *,
     exclude: npt.NDArray[np.bool_] | None = None,
     cage: npt.NDArray[np.uint8] | None = None,
+    air: float = -1000.0,
 ) -> LungField | None:
     """Build the field, or None when there is no lung to speak of (under 50 ml).
 
@@ -119,6 +122,7 @@ def lung_field(
         lungs: uint8 (k, j, i), 1 right, 2 left.
         cage: uint8 (k, j, i), 1 right, 2 left: inside of the ribs; None when unknown.
         exclude: boolean (k, j, i): never part of the field (trachea, main bronchi).
+        air: HU that this scan shows for air.
     """
     if np.count_nonzero(lungs) * float(np.prod(spacing)) < 50e3:
         return None
@@ -138,12 +142,12 @@ def lung_field(
         if not mask.any():
             continue
         # The lungs come from a coarse grid; the true edge is where the scan itself leaves lung density.
-        air = dilate(mask, _EDGE_MM, isotropic) & (work < _AERATED_HU) & ~airway & ~aerated
-        air = _large_pieces(air, step)
-        closed = fill_voids.fill(close_within(air, CLOSING_MM, isotropic, open_ends))
+        own = dilate(mask, _EDGE_MM, isotropic) & (work < _AERATED_HU) & ~airway & ~aerated
+        own = _large_pieces(own, step)
+        closed = fill_voids.fill(close_within(own, CLOSING_MM, isotropic, open_ends))
         field[(closed | mask) & (field == 0)] = side
-        field[air] = side
-        aerated |= air
+        field[own] = side
+        aerated |= own
     field[airway] = 0
     plain = work[aerated & (work < -600)]
     background = float(np.median(plain)) if plain.size > 1000 else NORMAL_LUNG_HU
@@ -159,6 +163,7 @@ def lung_field(
         cage=field if cage is None else _sides(cage[box], spacing, step),
         background=background,
         noise=lung_noise(array, lungs),
+        air=air,
     )
 
 

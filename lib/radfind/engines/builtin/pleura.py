@@ -6,6 +6,8 @@ grown from the core through what measures as the core does.
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import numpy.typing as npt
 
@@ -14,6 +16,7 @@ from radfind.engines.builtin.field import LungField, lung_noise
 from radfind.engines.builtin.grid import Mask, depth, dilate, open_, spread
 from radfind.engines.builtin.lesion import Lesion
 from radfind.engines.builtin.markov import Blocks, mean_field
+from radfind.engines.builtin.pleural_line import find_thin_layers
 from radfind.engines.builtin.spread import above_lung, blurred, opened, own_lesion, pieces, spread_lesion
 
 FLUID_HU = (-25.0, 38.0)
@@ -52,15 +55,26 @@ _DOUBTFUL = 0.45
 """Free fluid sinks to the diaphragm; with lung below it, it is encapsulated or a mass on the pleura."""
 
 _AIR_MARGIN_HU = 35.0
-_LUMEN_HU = -1000.0
-"""Air without tissue in it (Hounsfield's scale); pure air of a scan lies within a few HU of it."""
+_LUNG_EDGE_HU = 550.0
+"""Above air: half way to tissue."""
+
+_COSTAL_MM = 12.0
+"""The rib cage, as found from the ribs, lies this near to the lung's costal border."""
 
 _PURE_HU = 20.0
 """A quarter of a layer of free air lies this near to air; emphysema as a whole only comes within `_AIR_MARGIN_HU`."""
 
 _BESIDE_MM = 7.0
 _AIR_GROWTH_MM = 60.0
-_AIR_END_MM = 10.0
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Air:
+    """Free air: share of each voxel of the working grid (float32), certainty 0..1, greatest depth in mm."""
+
+    share: npt.NDArray[np.float32]
+    score: float
+    depth_mm: float
 
 
 def find_effusions(field: LungField, context: Context) -> list[Lesion]:
@@ -129,35 +143,57 @@ def _whole_layer(field: LungField, core: Mask, level: float, side: int) -> tuple
 
 
 def find_pneumothoraces(field: LungField, context: Context) -> list[Lesion]:
-    """Vessel-free air at least 4 mm deep along the costal border of the lung."""
+    """Vessel-free air along the costal border of the lung: thick, or thin above the line of the visceral pleura."""
+    context.step(0.0, "pneumothorax")
+    costal = dilate(field.cage == 0, _COSTAL_MM, (field.step,) * 3) & ~central_zone(field, _VERTEBRA_MM)
+    found = [
+        _Air(np.clip(0.5 + layer.inside / field.step, 0.0, 1.0), layer.score, layer.thickness_mm)
+        for layer in find_thin_layers(field, costal)
+    ]
+    context.step(0.5, "pneumothorax")
+    for thick in _thick_layers(field):
+        same = [air for air in found if ((air.share >= 0.5) & (thick.share >= 0.5)).any()]
+        found = [air for air in found if air not in same] + [_joined([thick, *same])]
+    limits = (field.air - 100.0, field.air + _LUNG_EDGE_HU)
+    lesions = [
+        spread_lesion(field, air.share, "pneumothorax", air.score, limits, {"greatest_depth_mm": air.depth_mm})
+        for air in found
+    ]
+    return sorted((lesion for lesion in lesions if lesion is not None), key=lambda item: -item.score)
+
+
+def _joined(parts: list[_Air]) -> _Air:
+    return _Air(
+        np.maximum.reduce([air.share for air in parts]),
+        max(air.score for air in parts),
+        max(air.depth_mm for air in parts),
+    )
+
+
+def _thick_layers(field: LungField) -> list[_Air]:
+    """Layers that hold a core of pure air, 4 mm deep or more."""
     step, spacing = field.step, (field.step,) * 3
     low = ((field.field > 0) | (field.cage > 0)) & (field.work < -400.0)
     low = spread(low, field.aerated)  # what the lung or nothing but pleura separates from it; not gas of the bowel
     inside = low & ~dilate(~low, 1.01 * step, spacing)
     smooth = blurred(field, 1.0, inside)
-    cores = pieces(opened(inside & (smooth < _LUMEN_HU + _AIR_MARGIN_HU), 1.5, step), step, 3.0)
+    cores = pieces(opened(inside & (smooth < field.air + _AIR_MARGIN_HU), 1.5, step), step, 3.0)
     wall = ~dilate(low, 1.01 * step, spacing) & dilate(field.cage == 0, 6.0, spacing)
-    context.step(0.5, "pneumothorax")
     found = []
     central = central_zone(field, _CENTRAL_MM)
     for core in cores:
         if np.count_nonzero(core & central) > 0.5 * np.count_nonzero(core):
             continue  # gullet or trachea
-        if np.percentile(smooth[core], 25.0) > _LUMEN_HU + _PURE_HU or _under_lungs(field, core):
+        if np.percentile(smooth[core], 25.0) > field.air + _PURE_HU or _under_lungs(field, core):
             continue  # emphysema; gas of the belly
         thick = 2.0 * float(depth(core, spacing).max()) + 2.0 * step
         piece = _all_free_air(field, core, smooth, low, inside)
         along = _along(piece, wall, thick, step)
         volume = float(piece.sum()) * step**3 / 1000.0
         score = float(np.clip(volume / 30.0, 0.0, 1.0) * np.clip(along / 0.5, 0.0, 1.0))
-        if score < 0.2:
-            continue
-        lesion = spread_lesion(
-            field, piece, "pneumothorax", score, (-1100.0, -450.0), {"greatest_depth_mm": thick, "along_wall": along}
-        )
-        if lesion is not None:
-            found.append(lesion)
-    return sorted(found, key=lambda item: -item.score)
+        if score >= 0.2:
+            found.append(_Air(piece.astype(np.float32), score, thick))
+    return found
 
 
 def _all_free_air(field: LungField, core: Mask, smooth: npt.NDArray[np.float32], low: Mask, inside: Mask) -> Mask:
@@ -168,14 +204,7 @@ def _all_free_air(field: LungField, core: Mask, smooth: npt.NDArray[np.float32],
     grown = spread(inside & near & (smooth < border) | core, core)
     # The visceral pleura and the air next to the wall, which are partly tissue.
     rim = low & (dilate(grown, 1.01 * step, spacing) | (dilate(grown, 2.01 * step, spacing) & ~inside))
-    # Thin ends of the layer measure as lung does, with pleura and wall in their voxels.
-    ends = (
-        low
-        & dilate(grown, _AIR_END_MM, spacing)
-        & dilate(~low, 3.01 * step, spacing)
-        & dilate(field.cage == 0, _AIR_END_MM, spacing)
-    )
-    return grown | rim | ends
+    return grown | rim
 
 
 def _under_lungs(field: LungField, core: Mask) -> bool:

@@ -55,7 +55,7 @@ def pieces(mask: Mask, step: float, smallest_ml: float) -> list[Mask]:
 
 def spread_lesion(
     field: LungField,
-    coarse: Mask,
+    coarse: npt.NDArray,
     concept: str,
     score: float,
     limits: tuple[float, float],
@@ -65,14 +65,15 @@ def spread_lesion(
 
     Arguments:
         field: of the scan.
-        coarse: on the working grid.
+        coarse: on the working grid: a mask, or how much of each voxel belongs to it (0..1).
         concept, score: as in `Lesion`.
         limits: HU (low, high) that the scan's own voxels, within one working voxel of the border, must have.
         values: further measures.
     """
     from scipy import ndimage
 
-    box = bounding_box(coarse, margin=(2, 2, 2))
+    inside = coarse >= 0.5
+    box = bounding_box(inside, margin=(2, 2, 2))
     ratio = np.asarray(field.spacing) / field.step
     begin = np.array([part.start for part in box])
     low = np.maximum(np.floor(field.to_voxel(begin)).astype(int), 0)
@@ -86,7 +87,7 @@ def spread_lesion(
     mask = (value > 0.5) & ((value > 0.99) | ((hu >= limits[0]) & (hu <= limits[1])))
     if not mask.any():
         return None
-    return own_lesion(field, (k, j, i), mask, concept, score, side_of(field, coarse), values)
+    return own_lesion(field, (k, j, i), mask, concept, score, side_of(field, inside), values)
 
 
 def side_of(field: LungField, coarse: Mask) -> str:
