@@ -47,11 +47,12 @@ _COUPLING, _SWEEPS = 1.0, 10
 crosses it."""
 
 _EVEN_HU = (75.0, 95.0)
-_THIN_MM = (9.0, 12.0)
+_THIN_MM = (10.0, 12.0)
 _THICK_MM = (14.0, 20.0)
 """Ground glass is even between its vessels. A cluster of small vessels, or voxels partly filled by the diaphragm, have
 lung in between and are thin. Interquartile range as a standard deviation and thickness, from doubtless to not at all
-and from not at all to doubtless: of an even haze, and of one that is what it is however uneven."""
+and from not at all to doubtless: of the outline of an even haze, and of the core of one that is what it is however
+uneven."""
 
 _GAS_HU = -950.0
 _WALL_MM = 12.0
@@ -85,7 +86,7 @@ def _ground_glass(field: LungField) -> list[Lesion]:
     for near in pieces(dilate(core, _GAP_MM / 2.0, spacing), step, 0.5):
         inner = core & near
         blocks, patches = _outline(field, inner, np.where(clear, mist, np.nan))
-        score = _certainty(field, inner, float(patches.sum()) * blocks.voxel_ml)
+        score = _certainty(field, inner, blocks, patches)
         sheet = float(shallow[inner].mean()) > 0.9 and thickness(inner, step) < _SHEET_MM
         if sheet or float(near_gas[inner].mean()) > 0.5:
             score = min(score, _DOUBTFUL)
@@ -118,15 +119,16 @@ def _outline(field: LungField, core: Mask, mist: npt.NDArray[np.float32]) -> tup
     return blocks, close(grown, _FINEST_MM, spacing) & inside
 
 
-def _certainty(field: LungField, core: Mask, volume_ml: float) -> float:
-    """How sure a haze of that volume is ground glass, 0..1, by its size, evenness and thickness."""
+def _certainty(field: LungField, core: Mask, blocks: Blocks, outline: Mask) -> float:
+    """How sure a haze is ground glass, 0..1, by its size, evenness and thickness. `outline`: on `blocks`."""
     step = field.step
     low, high = np.percentile(field.work[core], [25, 75])
     noise = field.noise * float(np.prod([min(1.0, size / step) ** 0.5 for size in field.spacing]))  # as averaged
     uneven = float(np.sqrt(max(((high - low) / 1.349) ** 2 - noise**2, 0.0)))
-    thick = thickness(core, step)
-    even = 1.0 - rising(uneven, *_EVEN_HU)
-    return rising(volume_ml, *_SIZE_ML) * max(even * rising(thick, *_THIN_MM), rising(thick, *_THICK_MM))
+    thick = 2.0 * float(depth(np.pad(outline, 1), blocks.spacing).max())
+    even = (1.0 - rising(uneven, *_EVEN_HU)) * rising(thick, *_THIN_MM)
+    size = rising(float(outline.sum()) * blocks.voxel_ml, *_SIZE_ML)
+    return size * max(even, rising(thickness(core, step), *_THICK_MM))
 
 
 def _back_half(inside: Mask) -> Mask:
