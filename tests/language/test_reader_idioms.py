@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from radfind.language.findings import Place
 from radfind.language.reader import read
 
 
@@ -341,3 +342,35 @@ def test_disc_levels_are_no_lung_segments() -> None:
 def test_a_new_item_of_a_list_is_not_where_the_one_before_was() -> None:
     hematoma, hemorrhage = read("左侧额颞部硬膜下血肿，最厚约11mm；蛛网膜下腔出血不除外。").findings
     assert (hematoma.place.side, hemorrhage.place.side, hemorrhage.presence) == ("left", None, "uncertain")
+
+
+@pytest.mark.parametrize("text", ["New left basilar opacity.", "Patchy left basilar airspace disease."])
+def test_basilar_is_the_base_of_a_lung_unless_it_is_an_artery(text: str) -> None:
+    (finding,) = read(text).findings
+    assert finding.place.zones == ("basal",) and not finding.place.sites
+    assert [site.id for site in read("Basilar artery aneurysm.").findings[0].place.sites] == ["basilar_artery"]
+
+
+@pytest.mark.parametrize(
+    ("text", "lobes"),
+    [
+        ("Bilateral nodules, the largest in the right middle lobe measuring 11 mm.", ()),
+        ("Nodules in both lungs, the largest of which is seen in the right middle lobe, 11 mm.", ()),
+        ("Nodules, the largest in the right middle lobe measuring 11 mm.", ("middle",)),  # the only place named
+    ],
+)
+def test_where_the_largest_is_the_others_are_not(text: str, lobes: tuple[str, ...]) -> None:
+    (finding,) = read(text).findings
+    assert finding.place.lobes == lobes and finding.sizes_mm == (11.0,)
+
+
+def test_a_place_that_is_hard_to_judge_is_not_where_a_finding_is_denied() -> None:
+    (finding,) = read("No definite nodule; however, evaluation of the lung bases is limited by motion.").findings
+    assert finding.presence == "absent" and finding.place == Place()
+
+
+@pytest.mark.parametrize(
+    "text", ["5.6 cm AP x 4.9 cm TR x 6.0 cm CC right lower lobe mass.", "Mass, 5.6 (AP) x 4.9 (TR) x 6.0 (CC) cm."]
+)
+def test_sizes_may_name_their_axes(text: str) -> None:
+    assert [f.sizes_mm for f in read(text).findings] == [(60.0, 56.0, 49.0)]

@@ -235,7 +235,22 @@ def find_place_words(folded: str, start: int, stop: int, anatomy: Iterable[Match
         if not _EXTENDING.search(folded, max(start, m.span.start - 40), m.span.start)
         and not _MEASURED_FROM.search(folded, max(start, m.span.start - 40), m.span.start)
     ]
-    return sorted(words, key=lambda word: (word.start, word.stop))
+    return sorted(_without_largest(words, folded, start, stop), key=lambda word: (word.start, word.stop))
+
+
+_OF_LARGEST = re.compile(
+    r"\b(?:largest|biggest)\b(?:\s(?:ones?|of|which|these|them|is|being|measuring|located|seen|situated|noted|nodules?"
+    r"|lesions?))*\s(?:in|at|within|on)\s(?P<place>[^,;.()0-9]+)"
+)
+
+
+def _without_largest(words: list[PlaceWord], folded: str, start: int, stop: int) -> list[PlaceWord]:
+    """ "Nodules in both lungs, the largest in the left upper lobe": where the largest is, the others are not."""
+    for match in _OF_LARGEST.finditer(folded, start, stop):
+        if any(word.start < match.start() and (word.kind == "side" or word.side) for word in words):
+            first, last = match.span("place")
+            words = [word for word in words if not first <= word.start < last]
+    return words
 
 
 # "both centrilobular and paraseptal emphysema" names two kinds; "both upper and middle zones" two sides

@@ -129,7 +129,8 @@ def _take_lobed_organ(
 
 
 _NORMAL_PART = re.compile(
-    r"\b(?:is|are|was|were|appears?|remains?)\s(?:\w+ly\s)?(?:clear|normal|unremarkable|intact|patent)\b|正常|清晰|未见异常"
+    r"\b(?:is|are|was|were|appears?|remains?)\s(?:\w+ly\s)?"
+    r"(?:clear|normal|unremarkable|intact|patent|limited|obscured|degraded|suboptimal)\b|正常|清晰|未见异常"
 )
 
 

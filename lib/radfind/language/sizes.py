@@ -27,7 +27,8 @@ _LENGTH_ZH = re.compile(
     r"(?P<unit>毫米|厘米|公分)"
 )
 _UNIT = r"(?:m{2,3}|cm|millimet(?:er|re)s?|centimet(?:er|re)s?|毫米|厘米|公分)(?![a-wyz²³]|\s?[23]\b(?!\s?[.,x]))"
-_TIMES = r"\s?(?:x|\*|by|乘)\s?"
+_ALONG = r"(?:\s?\(?(?:ap|trv?|trans(?:verse)?|cc|si|craniocaudal|anteroposterior)\)?)?"  # "5.6 cm AP x 4.9 cm TR"
+_TIMES = rf"{_ALONG}\s?(?:x|\*|by|乘)\s?"
 _TO = r"\s?(?:-|to|and|至|到)\s?"
 _LENGTH = re.compile(
     r"(?<![0-9a-z.])(?<![0-9],)"
@@ -35,7 +36,7 @@ _LENGTH = re.compile(
     rf"(?!(?<=segment )[0-9]{{1,2}}\s?(?:and|to|,))(?P<first>{_NUMBER})(?:[- ]?(?P<unit1>{_UNIT}))?"
     rf"(?:(?P<times>{_TIMES}{_NUMBER}(?:[- ]?{_UNIT})?(?:{_TIMES}{_NUMBER}(?:[- ]?{_UNIT})?)?)"
     rf"|(?P<to>{_TO})(?P<second>{_NUMBER}))?"
-    rf"(?:[- ]?(?P<unit>{_UNIT}))?"
+    rf"(?:(?:(?<=[0-9]){_ALONG})?[- ]?(?P<unit>{_UNIT}))?"
 )
 _PART = re.compile(rf"(?P<value>{_NUMBER})(?:[- ]?(?P<unit>{_UNIT}))?")
 
