@@ -125,6 +125,11 @@ def test_what_may_lie_between_two_slices_is_not_refuted(apart_mm: float, answer:
     assert judgement.answer == answer and ("escape" in judgement.reason) == (answer == "maybe")
 
 
+def test_what_may_be_of_another_kind_contradicts_less_surely() -> None:
+    alike, unlike = (judge("Nodule in the left lung.", match(side=0.0, kind=kind)) for kind in (1.0, 0.6))
+    assert (alike.code, unlike.code) == ("wrong_side", "wrong_side") and unlike.confidence < alike.confidence
+
+
 def test_a_lesion_described_elsewhere_contradicts_no_size() -> None:
     other = match(size=0.0)
     result = judge("25 mm nodule in the right lung.", other, match(score=0.35), spoken_for=(other.lesion,))

@@ -230,7 +230,8 @@ def _contradicted(finding: Finding, others: list[Match], words: Wording) -> Judg
     }
     wrong = words.say("wrong", words=said[code]) if code in said else words.say("unfit")
     value = nearest.components.get(code, 0.0)
-    confidence = 0.5 + 0.5 * lesion.score * (1.0 - value / GOOD)
+    alike = 1.0 if code == "wrong_kind" else nearest.components["wrong_kind"]  # else it may be something else
+    confidence = 0.5 + 0.5 * lesion.score * (1.0 - value / GOOD) * alike
     unclear = value > 0.7 * GOOD
     name = words.name(lesion)
     reason = words.say(
