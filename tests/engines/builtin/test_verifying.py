@@ -125,6 +125,12 @@ def test_what_may_lie_between_two_slices_is_not_refuted(apart_mm: float, answer:
     assert judgement.answer == answer and ("escape" in judgement.reason) == (answer == "maybe")
 
 
+def test_another_kind_elsewhere_is_not_what_the_text_speaks_of() -> None:
+    there = match(side=0.05, kind=0.1)
+    assert judge("Ground-glass nodule in the left lung.", there).code == "not_found"
+    assert judge("Ground-glass nodule in the left lung.", match(kind=0.1)).code == "wrong_kind"
+
+
 def test_what_may_be_of_another_kind_contradicts_less_surely() -> None:
     alike, unlike = (judge("Nodule in the left lung.", match(side=0.0, kind=kind)) for kind in (1.0, 0.6))
     assert (alike.code, unlike.code) == ("wrong_side", "wrong_side") and unlike.confidence < alike.confidence

@@ -127,3 +127,5 @@ def test_sizes(text: str, said: str) -> None:
 def test_what_the_scan_does_not_show() -> None:
     assert words("Nodule.").unseen(Place()) == "the lungs" and words("结节。").unseen(Place()) == "肺"
     assert words("结节。").unseen(Place(side="left")) == "左侧"
+    lung = default_lexicon().get("lung")
+    assert [words("结节。").unseen(Place(sites=(lung,), side=side)) for side in ("right", "both")] == ["右肺", "双肺"]

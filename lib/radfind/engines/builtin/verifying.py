@@ -169,7 +169,7 @@ def _judge_claim(
         best = doubtful[0]
         reason = words.say("doubtful", seen=words.sentence(best.lesion))
         return Judgement("maybe", "not_found", 0.5, reason, (best,))
-    others = [m for m in matches if m.lesion.score >= SURE]
+    others = [m for m in matches if m.lesion.score >= SURE and not _something_else(m)]
     asked = words.concept(finding)
     if _unproven(finding, words.lexicon):
         others = [m for m in others if m.kind > COULD_BE and m.contradiction != "wrong_kind"]
@@ -189,6 +189,12 @@ def _judge_claim(
 def _other_side(match: Match) -> bool:
     """Whether a lesion is what the text says in everything but the side."""
     return [code for code, value in match.components.items() if value < GOOD] == ["wrong_side"]
+
+
+def _something_else(match: Match) -> bool:
+    """Whether a lesion is hardly of the kind the text names, and not where or not as large as it says either."""
+    wrong = [code for code, value in match.components.items() if value < GOOD]
+    return match.kind <= COULD_BE and wrong != ["wrong_kind"]
 
 
 def _unless_thin(finding: Finding, words: Wording) -> tuple[float, str]:

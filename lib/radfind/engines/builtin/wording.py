@@ -120,7 +120,8 @@ class Wording:
         first = place.sites[0].chinese if place.sites else ""
         lobes = "、".join(_LOBES[lobe] for lobe in place.lobes if not place.sites)
         if place.side is not None and not first.startswith(("左", "右", "双")):
-            first = self.side(place.side) + first
+            side = self.side(place.side)
+            first = (side[:1] if first.startswith("肺") else side) + first
         zones = "".join(_ZONES[zone] for zone in place.zones)
         return "".join([first, lobes, *place.segments, zones, *place.levels])
 
