@@ -49,7 +49,8 @@ _CLUSTER_MM3 = 40.0
 _SEPTUM_MM = 2.5
 _GROUP_MM = 8.0
 _SMALLEST_ML = 4.0
-_CENTRAL_MM = 25.0
+_CENTRAL_MM = 12.0
+"""Half the width of trachea and gullet; bronchi are told by their walls, and lung lies beside the spine."""
 
 _FREE_AIR = 0.4
 """Pneumothoraces at least this sure are not counted as emphysema."""
