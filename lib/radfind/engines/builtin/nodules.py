@@ -52,12 +52,13 @@ _PART_SOLID_COMPACTNESS = (0.7, 0.85)
 """Compactness from which a part-solid outline is believed: vessels that meet, with the haze of their blur between them,
 measure as part-solid but are hollow (0.64 to 0.79 on synthetic and real scans; 27 of 28 true ones 0.91 and more)."""
 
-_WALL_CONTACT = (0.2, 0.3)
-"""The surface that separates a part-solid nodule from the chest wall is believed where less than this share of it goes
-on as bright: on synthetic scans 0.18 to 0.20 for true ones, 0.28 and more for forks of vessels."""
+_LIKELY, _LARGE_MM, _STRONG_HU = (0.8, 0.95), 8.0, 50.0
+"""How likely by `faint` the closed surface of a part-solid nodule must be (on synthetic scans true ones 0.9 and more,
+vessels as compact up to 0.82), and from which diameter and answer of the dot filter on it is asked for."""
 
-_HALO_VOLUME = 1.5
-"""Ground glass this many times as large as the solid nodule inside it is the rest of a part-solid nodule, not blur."""
+_HALO_VOLUME, _HALO = 1.5, 0.3
+"""Ground glass so much larger than the sure solid nodule inside it is the rest of a part-solid nodule, not blur, even
+where it is no surer by itself than this."""
 
 _NORMAL_LUNG_HU = (-790.0, -740.0)
 """Mean from which ground glass is more than normal lung, which is as dense where it lies lowest or by emphysema."""
@@ -84,7 +85,7 @@ def find_nodules(field: LungField, context: Context) -> list[Lesion]:
     for number, blob in enumerate(blobs):
         context.step(number / max(len(blobs), 1), "nodules")
         position = field.to_voxel(blob.position)
-        if any(_holds(box, mask, position) and blob.sigma <= 1.6 * sigma for sigma, box, mask in seen):
+        if any(blob.sigma <= widest and _holds(box, mask, position) for widest, box, mask in seen):
             continue
         outline, score = _best_outline(field, blob)
         if outline is None:
@@ -92,7 +93,8 @@ def find_nodules(field: LungField, context: Context) -> list[Lesion]:
         placed = outline.view.onto(outline.mask, field.array.shape)
         if placed is None:
             continue
-        seen.append((blob.sigma, *placed))
+        # A solid outline may be the core of something wider: the next scale is looked at as well.
+        seen.append((blob.sigma * (1.2 if outline.kind == "solid" else 1.6), *placed))
         if score >= KEPT:
             lesion = _lesion(field, outline, score, *placed)
             if lesion.score >= KEPT:
@@ -102,19 +104,19 @@ def find_nodules(field: LungField, context: Context) -> list[Lesion]:
     return _without_doubles([lesion for lesion in lesions + hazy if lesion.score >= KEPT])
 
 
-def _around_core(haze: Lesion, lesions: list[Lesion]) -> Lesion | None:
+def _around_core(whole: Lesion, lesions: list[Lesion]) -> Lesion | None:
     """Ground glass around a solid nodule as the part-solid nodule that both are; None where there is none."""
-    if haze.attributes[0] != "ground_glass" or haze.score < 0.5:
+    if whole.attributes[0] == "solid" or whole.score < _HALO:
         return None
     for core in lesions:
         solid = core.attributes[0] == "solid" and core.score >= 0.5
-        if solid and haze.volume_mm3 >= _HALO_VOLUME * core.volume_mm3 and overlap(haze, core) > _SAME:
+        if solid and whole.volume_mm3 >= _HALO_VOLUME * core.volume_mm3 and overlap(whole, core) > _SAME:
             return dataclasses.replace(
-                haze,
-                concept=haze.concept.replace("ground_glass_nodule", "part_solid_nodule"),
-                score=max(haze.score, core.score),
-                attributes=("part_solid", *haze.attributes[1:]),
-                values={**haze.values, "solid_core_mm": core.longest_mm},
+                whole,
+                concept=whole.concept.replace("ground_glass_nodule", "part_solid_nodule"),
+                score=max(whole.score, core.score),
+                attributes=("part_solid", *whole.attributes[1:]),
+                values={**whole.values, "solid_core_mm": whole.values["solid_core_mm"] or core.longest_mm},
             )
     return None
 
@@ -156,17 +158,17 @@ def _best_outline(field: LungField, blob: Blob) -> tuple[Outline | None, float]:
         other = judge(sharper, blob)
         if other > score and sharper.diameter >= _SHARPER_MM and sharper.elongation <= 1.45:
             return sharper, other
-    if outline.kind == "part_solid" and _attached(outline) < 0.5:
-        return _off_the_wall(field, blob) or (outline, score)
+    if outline.kind == "part_solid" and outline.diameter >= _LARGE_MM and blob.dot >= _STRONG_HU:
+        return _closed(field, blob) or (outline, score)
     return outline, score
 
 
-def _off_the_wall(field: LungField, blob: Blob) -> tuple[Outline, float] | None:
-    """The closed surface about a part-solid nodule whose outline by threshold runs on along the chest wall."""
+def _closed(field: LungField, blob: Blob) -> tuple[Outline, float] | None:
+    """The closed surface about a part-solid nodule whose outline by threshold runs on along a vessel or the wall."""
     outline, likely = outline_haze(field, blob) or (None, 0.0)
     if outline is None or outline.kind != "part_solid":
         return None
-    return outline, likely * _shape(outline) * _attached(outline) * falling(outline.contact, *_WALL_CONTACT)
+    return outline, rising(likely, *_LIKELY) * _shape(outline) * _attached(outline)
 
 
 def _strongest(blobs: list[Blob]) -> list[Blob]:
