@@ -12,6 +12,7 @@ import pytest
 import SimpleITK as sitk
 
 from radfind.engines.builtin.anatomy import SUPPORTED, Anatomy
+from radfind.engines.builtin.tissues import air_peak
 from radfind.phantom import LesionSpec, Phantom, make_phantom
 from radfind.volume import Geometry, Volume
 
@@ -199,3 +200,18 @@ def test_nodule_at_the_apex_lies_in_the_right_lung(shared_data: Callable[[str], 
     assert (found.lungs[56:68, 283, 182] == 1).all()
     assert found.airways[10:60].any(axis=(1, 2)).all()
     assert found.covers("lung_apex") == "whole" and found.covers("lung_base") == "none"
+
+
+@pytest.mark.parametrize("offset", [0.0, -40.0, 40.0])
+def test_air_is_what_the_scan_shows_for_it_beside_padding_foam_and_the_end_of_the_scale(offset: float) -> None:
+    """Air of -1000 HU with noise of 10, foam of -945, corners marked with -1024; what is darker is stored as -1024."""
+    hu = np.random.default_rng(0).normal(-1000.0 + offset, 10.0, (20, 60, 60))
+    hu[:, 50:, 10:50] += 55.0
+    body = np.zeros(hu.shape, bool)
+    body[:, 10:40, 10:50] = True
+    hu[body] += 1040.0
+    hu[:, 20:24, 20:24] -= 1040.0  # the trachea
+    hu[:, :4], hu[:, 56:] = -1024.0, -1024.0
+    assert air_peak(np.maximum(hu, -1024.0).astype(np.float32), body) == pytest.approx(
+        max(-1000 + offset, -1024), abs=4
+    )

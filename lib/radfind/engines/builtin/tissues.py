@@ -18,6 +18,15 @@ SHELL_MM = 6.0
 LIMB_MM = 36.0
 TISSUE_HU = (-200.0, 150.0)
 
+# Air is -1000 HU by definition; scanners out of calibration, and air near the edge of the field of view, are off by
+# some tens.
+AIR_HU = (-1100.0, -900.0)
+# Noise of a few HU spreads air over more values than make up this share each.
+CONSTANT_SHARE = 0.15
+PADDING_BELOW = -1010.0
+# Trachea and bowel gas are some 50 ml of 20 l.
+GAS_SHARE = 2e-4
+
 
 def body_mask(overview: Overview) -> Mask:
     """The patient with everything enclosed, without table, clothes and cables, on the overview grid (k, j, i).
@@ -57,12 +66,18 @@ def air_peak(hu: npt.NDArray, body: Mask) -> float:
     """Hounsfield units that this scan shows for air: the commonest outside the body, else -1000.
 
     The commonest, not the middle one: the foam of table and cushions measures some 50 HU more and may fill as much.
+    What has one value over and over is no air, which is noisy, but padding; unless gas in the body has it, too: then
+    air lies at the lower end of the image's scale, or below.
     """
     outside = hu[~body]
-    outside = outside[(outside > -1023.5) & (outside < -900)]
+    outside = outside[(outside > AIR_HU[0]) & (outside < AIR_HU[1])]
+    values, counts = np.unique(outside, return_counts=True)
+    for constant in values[(counts > CONSTANT_SHARE * outside.size) & (values < PADDING_BELOW)]:
+        if np.count_nonzero(hu[body] == constant) < GAS_SHARE * np.count_nonzero(body):
+            outside = outside[outside != constant]
     if outside.size <= 100:
         return -1000.0
-    counts, edges = np.histogram(outside, bins=np.arange(-1024.0, -899.0, 4.0))
+    counts, edges = np.histogram(outside, bins=np.arange(AIR_HU[0], AIR_HU[1] + 1.0, 4.0))
     peak = int(ndimage.gaussian_filter1d(counts.astype(np.float32), 1.5).argmax())
     return float(edges[peak] + 2.0)
 
