@@ -206,6 +206,23 @@ def _coarse_part_solid(
     return field, coarse(inside & (distance(centre) < radius)) > 0.5
 
 
+@pytest.mark.parametrize(("away", "lobe", "core"), [(8.0, 5.0, 5.0), (9.0, 4.5, 6.0)])
+def test_lobulated_part_solid_nodule_is_no_meeting_of_vessels(away: float, lobe: float, core: float) -> None:
+    """Six lobes around a core: hollow between them, as vessels that meet are, but as wide as long."""
+    middle = np.array([30.0, 50.0, 50.0])
+    truth = distance((30, 50, 50)) < core + 1.5
+    for step in (*np.eye(3), *-np.eye(3)):
+        k, j, i = middle + step * away / np.asarray(SPACING)
+        truth |= distance((k, j, i)) < lobe
+    hu = np.where(truth, -580.0, LUNG)
+    hu[distance((30, 50, 50)) < core] = 20.0
+    best = find_nodules(painted(hu), Context())[0]
+    mask = best.full_mask(SHAPE)
+    assert best.score >= 0.5
+    assert best.attributes[0] == "part_solid"
+    assert 2 * (mask & truth).sum() / (mask.sum() + truth.sum()) >= 0.8
+
+
 @pytest.mark.parametrize("reach", [12.0, 18.0])
 def test_part_solid_nodule_is_cut_from_wall_within_the_field(reach: float) -> None:
     """Where the border of the lung was closed over a bulge, a strip of the wall lies within the field."""

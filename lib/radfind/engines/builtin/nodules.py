@@ -48,9 +48,10 @@ _FAINT_COMPACTNESS = (0.8, 0.92)
 """Compactness from which ground glass is believed where vessels were not taken away: their blurred forks measure as
 ground glass but are angular (0.82 and 0.83 on synthetic scans, true ones 0.98)."""
 
-_PART_SOLID_COMPACTNESS = (0.7, 0.85)
-"""Compactness from which a part-solid outline is believed: vessels that meet, with the haze of their blur between them,
-measure as part-solid but are hollow (0.64 to 0.79 on synthetic and real scans; 27 of 28 true ones 0.91 and more)."""
+_HOLLOW, _DRAWN_OUT = (0.7, 0.85), (1.15, 1.35)
+"""Compactness below which and elongation above which a part-solid outline is taken for vessels that meet, with the haze
+of their blur between them (0.64 to 0.79 and 1.37 and more on synthetic and real scans). Irregular nodules are hollow as
+well but as wide as long (a real one 0.77 and 1.15; 27 of 28 synthetic ones 0.91 and more)."""
 
 _LIKELY, _LARGE_MM, _STRONG_HU = (0.8, 0.95), 8.0, 50.0
 """How likely by `faint` the closed surface of a part-solid nodule must be (on synthetic scans true ones 0.9 and more,
@@ -220,8 +221,10 @@ def judge(outline: Outline, blob: Blob) -> float:
 
 def _shape(outline: Outline) -> float:
     """How far the outline is as compact as a nodule, 0..1."""
-    compact = _PART_SOLID_COMPACTNESS if outline.kind == "part_solid" else (0.45, 0.75)
-    return falling(outline.elongation, 1.5, 2.1) * rising(outline.compactness, *compact)
+    shape = falling(outline.elongation, 1.5, 2.1) * rising(outline.compactness, 0.45, 0.75)
+    if outline.kind == "part_solid":
+        shape *= 1.0 - falling(outline.compactness, *_HOLLOW) * rising(outline.elongation, *_DRAWN_OUT)
+    return shape
 
 
 def _attached(outline: Outline) -> float:
