@@ -48,7 +48,7 @@ _FAINT_COMPACTNESS = (0.8, 0.92)
 """Compactness from which ground glass is believed where vessels were not taken away: their blurred forks measure as
 ground glass but are angular (0.82 and 0.83 on synthetic scans, true ones 0.98)."""
 
-_HOLLOW, _DRAWN_OUT = (0.7, 0.85), (1.15, 1.35)
+_HOLLOW, _DRAWN_OUT = (0.7, 0.85), (1.1, 1.3)
 """Compactness below which and elongation above which a part-solid outline is taken for vessels that meet, with the haze
 of their blur between them (0.64 to 0.79 and 1.37 and more on synthetic and real scans). Irregular nodules are hollow as
 well but as wide as long (a real one 0.77 and 1.15; 27 of 28 synthetic ones 0.91 and more)."""
