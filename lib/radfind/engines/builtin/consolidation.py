@@ -17,10 +17,10 @@ from radfind.engines.api import Context
 from radfind.engines.builtin.belief import rising
 from radfind.engines.builtin.boxes import bounding_box
 from radfind.engines.builtin.field import CLOSING_MM, LungField, close_within
-from radfind.engines.builtin.grid import Mask, Overview, close, depth, dilate, erode, spread
+from radfind.engines.builtin.grid import Mask, Overview, close, depth, dilate, erode, open_, spread, thickness
 from radfind.engines.builtin.lesion import Lesion
 from radfind.engines.builtin.pleura import central_zone
-from radfind.engines.builtin.spread import above_lung, blurred, opened, pieces, spread_lesion, thickness
+from radfind.engines.builtin.spread import above_lung, blurred, pieces, spread_lesion
 
 DENSE_HU = (-250.0, 200.0)
 """Consolidation obscures vessels: soft-tissue density with some air (Fleischner glossary, Radiology 2024)."""
@@ -121,7 +121,7 @@ def _scan(field: LungField) -> _Scan:
     smooth = blurred(field, 1.5, space)
     sharp = blurred(field, 1.0, ~field.aerated)
     beside = ~field.aerated & (sharp > TISSUE_HU)
-    lumps = _lumps(opened(beside & space & (sharp < DENSE_HU[1]), _FINEST_MM, field.step), field.step)
+    lumps = _lumps(open_(beside & space & (sharp < DENSE_HU[1]), _FINEST_MM, (field.step,) * 3), field.step)
     return _Scan(field, space, closed, smooth, (smooth > TISSUE_HU) & (smooth < DENSE_HU[1]), lumps, beside)
 
 
@@ -143,7 +143,7 @@ def _free_lumps(scan: _Scan) -> dict[int, float]:
         skin = (outside > 0) & (outside <= 1.01 * step)
         freedom = float(scan.field.aerated[box][around].mean()) - float((scan.beside[box] & ~lump)[skin].mean())
         freedom -= _CENTRAL_COST * float(central[box][lump].mean())
-        score = rising(freedom, *_FREE) * rising(thickness(lump, step), *_THIN_MM)
+        score = rising(freedom, *_FREE) * rising(thickness(lump, spacing), *_THIN_MM)
         if score > _DOUBTFUL:
             found[label] = score
     return found
@@ -202,7 +202,7 @@ def _hull(lung: Mask, spacing: tuple[float, float, float]) -> Mask:
 def _cores(scan: _Scan) -> list[Mask]:
     """Lumps of dense tissue in the lung's space, thicker than its vessels."""
     step, spacing = scan.field.step, (scan.field.step,) * 3
-    deep = opened(scan.space & scan.tissue & ~central_zone(scan.field, _MEDIASTINUM_MM), _VESSEL_MM, step)
+    deep = open_(scan.space & scan.tissue & ~central_zone(scan.field, _MEDIASTINUM_MM), _VESSEL_MM, spacing)
     lumps = []
     for piece in pieces(deep, step, _SMALLEST_ML):
         labels = _lumps(piece, step)
@@ -212,7 +212,7 @@ def _cores(scan: _Scan) -> list[Mask]:
     dense &= ~central_zone(scan.field, _PARAVERTEBRAL_MM)
     for lump in lumps:
         dense &= ~dilate(lump, _VESSEL_MM, spacing)
-    return lumps + pieces(opened(dense, _VESSEL_MM, step), step, _SMALLEST_ML)
+    return lumps + pieces(open_(dense, _VESSEL_MM, spacing), step, _SMALLEST_ML)
 
 
 def _lumps(mask: Mask, step: float) -> npt.NDArray[np.int32]:
@@ -275,21 +275,21 @@ def _score(scan: _Scan, core: Mask, rest: Mask) -> float:
 def _hilar_vessel(scan: _Scan, core: Mask) -> bool:
     """No thicker than the vessels at the hilum, and beside it."""
     step = scan.field.step
-    thin = thickness(core, step) < 2.0 * _HILAR_VESSEL_MM
+    thin = thickness(core, (step,) * 3) < 2.0 * _HILAR_VESSEL_MM
     return thin and float(central_zone(scan.field, _HILUM_MM)[core].mean()) > 0.5
 
 
 def _bulk(piece: Mask, step: float) -> float:
     """0 for a thin sheet, 1 for a piece a fifth as thick as long or more: dependent atelectasis is a sheet."""
     sides = [part.stop - part.start for part in bounding_box(piece)]
-    return float(np.clip((thickness(piece, step) / (max(sides) * step) - 0.1) / 0.1, 0.0, 1.0))
+    return float(np.clip((thickness(piece, (step,) * 3) / (max(sides) * step) - 0.1) / 0.1, 0.0, 1.0))
 
 
 def _outline(scan: _Scan, core: Mask, rest: Mask, reach_mm: float) -> Mask:
     """The consolidation around a core: its finer parts, its rim to half way to the lung's density, its bronchograms."""
     field, step, spacing = scan.field, scan.field.step, (scan.field.step,) * 3
     beside_lung = scan.closed & (scan.smooth > DENSE_HU[0]) & dilate(field.aerated, _VESSEL_MM, spacing)
-    body = opened(scan.space & (scan.tissue | beside_lung) & (scan.smooth < DENSE_HU[1]), _FINEST_MM, step)
+    body = open_(scan.space & (scan.tissue | beside_lung) & (scan.smooth < DENSE_HU[1]), _FINEST_MM, spacing)
     grown = spread((body & _nearer(core, rest, reach_mm, spacing)) | core, core)
     half = (field.background + float(np.median(scan.smooth[core]))) / 2.0
     rim = scan.space & (blurred(field, 0.8, scan.space) > half) & ~rest

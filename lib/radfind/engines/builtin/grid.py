@@ -69,6 +69,12 @@ def depth(mask: Mask, spacing: Spacing) -> npt.NDArray[np.float32]:
     return edt.edt(np.ascontiguousarray(mask), anisotropy=spacing, black_border=False, parallel=2)
 
 
+def thickness(mask: Mask, spacing: Spacing) -> float:
+    """Diameter in mm of the largest ball that fits into a mask, the array's border counting as inside; 0 if empty."""
+    box = box_of(mask, 1)
+    return 0.0 if box is None else 2.0 * float(depth(mask[box], spacing).max())
+
+
 def spread(mask: Mask, seed: Mask) -> Mask:
     """The connected pieces (6-neighbourhood) of `mask` that `seed` touches."""
     labels = cc3d.connected_components(mask, connectivity=6)

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from radfind.engines.builtin.boxes import bounding_box
-from radfind.engines.builtin.grid import Spacing, depth, dilate
+from radfind.engines.builtin.grid import Spacing, dilate, thickness
 from radfind.engines.builtin.lesion import Lesion
 
 _VESSEL_MM = 20.0
@@ -54,13 +54,13 @@ def may_be_masses(dense: Sequence[Lesion], spacing: Spacing) -> tuple[Lesion, ..
     return tuple(
         d
         for d in dense
-        if d.concept == "consolidation" and (d.score >= _DOUBTFUL or _thickness(d, spacing) > _VESSEL_MM)
+        if d.concept == "consolidation" and (d.score >= _DOUBTFUL or thickness(np.pad(d.mask, 1), spacing) > _VESSEL_MM)
     )
 
 
 def _merged_masses(dense: Sequence[Lesion], spacing: Spacing) -> list[Lesion]:
     doubtful = [d for d in dense if d.concept == "consolidation" and d.score < _DOUBTFUL]
-    thick = {id(d): _thickness(d, spacing) for d in doubtful}
+    thick = {id(d): thickness(np.pad(d.mask, 1), spacing) for d in doubtful}
     lumps = [d for d in doubtful if thick[id(d)] > _VESSEL_MM and d.mean_hu < _ENHANCED_HU]
     masses = []
     for lump in lumps:
@@ -70,11 +70,6 @@ def _merged_masses(dense: Sequence[Lesion], spacing: Spacing) -> list[Lesion]:
         certain = float(np.interp(share, (0.0, 1.0), _SCORES)) * lump.score / max(_SCORES[0], lump.score)
         masses.append(dataclasses.replace(lump, concept="pulmonary_mass", score=certain, attributes=("solid",)))
     return masses
-
-
-def _thickness(lesion: Lesion, spacing: Spacing) -> float:
-    """Diameter in mm of the largest ball that fits into a lesion."""
-    return 2.0 * float(depth(np.pad(lesion.mask, 1), spacing).max())
 
 
 def _part_of(nodule: Lesion, mass: Lesion, spacing: Spacing) -> bool:

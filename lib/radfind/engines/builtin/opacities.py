@@ -11,10 +11,10 @@ from radfind.engines.builtin.belief import rising
 from radfind.engines.builtin.boxes import bounding_box
 from radfind.engines.builtin.consolidation import find_consolidations
 from radfind.engines.builtin.field import LungField, lung_noise
-from radfind.engines.builtin.grid import Mask, close, depth, dilate, open_, spread
+from radfind.engines.builtin.grid import Mask, close, depth, dilate, open_, spread, thickness
 from radfind.engines.builtin.lesion import Lesion
 from radfind.engines.builtin.markov import Blocks, mean_field
-from radfind.engines.builtin.spread import blurred, opened, own_lesion, pieces, side_of, thickness
+from radfind.engines.builtin.spread import blurred, own_lesion, pieces, side_of
 
 DEPENDENT_MM = 16.0
 _SHEET_MM = 20.0
@@ -76,18 +76,18 @@ def _ground_glass(field: LungField) -> list[Lesion]:
     clear = inside & ~dilate(inside & (field.work > _VESSEL_HU), _EDGE_MM, spacing)
     mist = blurred(field, 1.5, clear)
     hazy = clear & (mist > field.background + _HAZE_HU) & (mist < _DENSE_HU)
-    gas = opened(ndimage.gaussian_filter(field.work, 2.0 / step) < _GAS_HU, _BALL_MM, step)
+    gas = open_(ndimage.gaussian_filter(field.work, 2.0 / step) < _GAS_HU, _BALL_MM, spacing)
     near_gas = dilate(gas, _WALL_MM, spacing)
     shallow = inside & (depth(inside, spacing) < DEPENDENT_MM) & _back_half(inside)
     core = np.zeros_like(inside)
-    for piece in pieces(opened(hazy, _BALL_MM, step), step, 0.5):
+    for piece in pieces(open_(hazy, _BALL_MM, spacing), step, 0.5):
         core |= piece
     found = []
     for near in pieces(dilate(core, _GAP_MM / 2.0, spacing), step, 0.5):
         inner = core & near
         blocks, patches = _outline(field, inner, np.where(clear, mist, np.nan))
         score = _certainty(field, inner, blocks, patches)
-        sheet = float(shallow[inner].mean()) > 0.9 and thickness(inner, step) < _SHEET_MM
+        sheet = float(shallow[inner].mean()) > 0.9 and thickness(inner, spacing) < _SHEET_MM
         if sheet or float(near_gas[inner].mean()) > 0.5:
             score = min(score, _DOUBTFUL)
         if score > 0:
@@ -125,10 +125,10 @@ def _certainty(field: LungField, core: Mask, blocks: Blocks, outline: Mask) -> f
     low, high = np.percentile(field.work[core], [25, 75])
     noise = field.noise * float(np.prod([min(1.0, size / step) ** 0.5 for size in field.spacing]))  # as averaged
     uneven = float(np.sqrt(max(((high - low) / 1.349) ** 2 - noise**2, 0.0)))
-    thick = 2.0 * float(depth(np.pad(outline, 1), blocks.spacing).max())
+    thick = thickness(np.pad(outline, 1), blocks.spacing)
     even = (1.0 - rising(uneven, *_EVEN_HU)) * rising(thick, *_THIN_MM)
     size = rising(float(outline.sum()) * blocks.voxel_ml, *_SIZE_ML)
-    return size * max(even, rising(thickness(core, step), *_THICK_MM))
+    return size * max(even, rising(thickness(core, (step,) * 3), *_THICK_MM))
 
 
 def _back_half(inside: Mask) -> Mask:

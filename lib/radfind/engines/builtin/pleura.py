@@ -17,7 +17,7 @@ from radfind.engines.builtin.grid import Mask, depth, dilate, open_, spread
 from radfind.engines.builtin.lesion import Lesion
 from radfind.engines.builtin.markov import Blocks, mean_field
 from radfind.engines.builtin.pleural_line import find_thin_layers
-from radfind.engines.builtin.spread import above_lung, blurred, opened, own_lesion, pieces, spread_lesion
+from radfind.engines.builtin.spread import above_lung, blurred, own_lesion, pieces, spread_lesion
 
 FLUID_HU = (-25.0, 38.0)
 """Transudates and exudates measure 0 to 30 HU (Abramowitz et al., Radiol Res Pract 2009: means 6-17); muscle, liver
@@ -92,7 +92,7 @@ def find_effusions(field: LungField, context: Context) -> list[Lesion]:
         if not lung.any():
             continue
         here = fluid & (field.half == side)
-        cores = pieces(opened(here & _behind(lung) & ~central_zone(field, _CENTRAL_MM), 4.0, step), step, 6.0)
+        cores = pieces(open_(here & _behind(lung) & ~central_zone(field, _CENTRAL_MM), 4.0, spacing), step, 6.0)
         best: Lesion | None = None
         for core in cores[:_CORES]:
             thick = 2.0 * float(depth(core, spacing).max())
@@ -177,7 +177,7 @@ def _thick_layers(field: LungField) -> list[_Air]:
     low = spread(low, field.aerated)  # what the lung or nothing but pleura separates from it; not gas of the bowel
     inside = low & ~dilate(~low, 1.01 * step, spacing)
     smooth = blurred(field, 1.0, inside)
-    cores = pieces(opened(inside & (smooth < field.air + _AIR_MARGIN_HU), 1.5, step), step, 3.0)
+    cores = pieces(open_(inside & (smooth < field.air + _AIR_MARGIN_HU), 1.5, spacing), step, 3.0)
     wall = ~dilate(low, 1.01 * step, spacing) & dilate(field.cage == 0, 6.0, spacing)
     found = []
     central = central_zone(field, _CENTRAL_MM)

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from radfind.engines.builtin.boxes import Box, bounding_box
 from radfind.engines.builtin.field import LungField
-from radfind.engines.builtin.grid import Mask, depth, dilate, erode
+from radfind.engines.builtin.grid import Mask
 from radfind.engines.builtin.lesion import Lesion, diameters
 
 
@@ -25,19 +25,6 @@ def blurred(field: LungField, sigma_mm: float, inside: Mask) -> npt.NDArray[np.f
     values = np.where(inside, np.clip(field.work, -1024.0, 300.0), 0.0).astype(np.float32)
     total = ndimage.gaussian_filter(values, sigma, truncate=3.0)
     return np.where(weight > 0.05, total / np.maximum(weight, 0.05), field.work).astype(np.float32)
-
-
-def opened(mask: Mask, radius_mm: float, step: float) -> Mask:
-    """What a ball of `radius_mm` fits into."""
-    spacing = (step, step, step)
-    return dilate(erode(mask, radius_mm, spacing), radius_mm, spacing) & mask
-
-
-def thickness(mask: Mask, step: float) -> float:
-    """Diameter in mm of the largest ball that fits into a mask; 0 for an empty one."""
-    if not mask.any():
-        return 0.0
-    return 2.0 * float(depth(mask[bounding_box(mask, (1, 1, 1))], (step,) * 3).max())
 
 
 def above_lung(field: LungField, piece: Mask) -> float:
