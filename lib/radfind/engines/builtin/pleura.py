@@ -117,8 +117,8 @@ def find_effusions(field: LungField, context: Context) -> list[Lesion]:
 def _whole_layer(field: LungField, core: Mask, level: float, side: int) -> tuple[Blocks, Mask]:
     """The layer that a core of fluid of `level` HU belongs to, on blocks of the scan.
 
-    A Markov field tells it from lung, fat and soft tissue; what is partly lung measures as fat and is told by what
-    lies beside it.
+    A Markov field tells it from fat and soft tissue, and half way between their densities from lung, whose border pulls
+    neither way; what is partly lung measures as fat and is told by what else lies beside it.
     """
     blocks = Blocks.around(field, core, _FLUID_GROWTH_MM)
     hu, spacing = blocks.hu, blocks.spacing
@@ -128,11 +128,12 @@ def _whole_layer(field: LungField, core: Mask, level: float, side: int) -> tuple
     variance = 2.0 * (lung_noise(hu, lung.astype(np.uint8)) ** 2 + _UNEVEN_HU**2)
     other = np.minimum(np.square(np.maximum(hu - _FAT_HU, 0.0)), np.square(np.maximum(_TISSUE_HU - hu, 0.0)))
     evidence = np.clip((other - np.square(hu - level)) / (2.0 * variance), -_MOST_EVIDENCE, _MOST_EVIDENCE)
-    evidence[(hu > half_air) & (hu < _PARTLY_HU) & dilate(lung, 1.01 * max(spacing[1:]), spacing)] = 0.0
-    never = lung | (hu < half_air) | (blocks.sampled(field.half) == 3 - side) | blocks.sampled(_before_spine(field))
+    evidence[(hu < _PARTLY_HU) & dilate(lung, 1.0, (1.0, 1.0, 1.0))] = 0.0  # the six neighbours, however far apart
+    never = (blocks.sampled(field.half) == 3 - side) | blocks.sampled(_before_spine(field))
     never |= ~dilate(start, _FLUID_GROWTH_MM, spacing)
     evidence[never] = -_MOST_EVIDENCE
-    fluid = mean_field(evidence.astype(np.float32), None, spacing, _COUPLING, _SWEEPS) > 0.0
+    dense = ~lung & (hu > half_air)
+    fluid = mean_field(evidence.astype(np.float32), dense, spacing, _COUPLING, _SWEEPS) > 0.0
     grown = spread(fluid | start, start)
     # A second bulk behind a thin neck is another fluid (stomach, ascites) on the other side of the diaphragm.
     bulk = open_(grown, 4.0, spacing) | start
