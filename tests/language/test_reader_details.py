@@ -221,6 +221,20 @@ def test_a_later_sentence_goes_on_about_the_lesion() -> None:
     assert [(r.series, r.image) for r in finding.references] == [(3, 42)]
 
 
+@pytest.mark.parametrize(
+    ("text", "attributes"),
+    [
+        ("Small right pneumothorax.", ("mild",)),
+        ("Trace pleural effusion on the left.", ("mild",)),
+        ("微量气胸。", ("mild",)),
+        ("Small nodule in the right lung.", ()),
+        ("Thin-walled cavity in the left lung.", ()),
+    ],
+)
+def test_small_is_an_amount_of_what_has_no_longest_axis(text: str, attributes: tuple[str, ...]) -> None:
+    assert one(text).attributes == attributes
+
+
 def test_denied_attributes_are_not_claimed() -> None:
     assert "spiculated" not in read("Nodule in the right upper lobe without spiculation.").findings[0].attributes
     assert "spiculated" not in read("右肺上叶结节，未见毛刺。").findings[0].attributes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Sequence
 
@@ -14,11 +15,19 @@ _ATTRIBUTE_BREAK = re.compile(
     r"|见|示|伴|,(?=.*[\u4e00-\u9fff])"
 )
 
+_LAYERS = frozenset({"pleural_effusion", "pneumothorax"})
+"""Of these "small" says how much, as "少量" does; of anything else it says nothing that is compared."""
+
 
 def attach_attributes(folded: str, claims: Sequence[Claim], attributes: Sequence[Attribute]) -> list[Attribute]:
     """Gives describing words to their findings; returns those that found none."""
     left: list[Attribute] = []
     for attribute in attributes:
+        if attribute.name == "small":
+            layer = following(folded, claims, attribute.stop, _ATTRIBUTE_BREAK)
+            if layer is None or layer.concept.id not in _LAYERS:
+                continue
+            attribute = dataclasses.replace(attribute, name="mild")
         claim = next(
             (c for c in claims if c.start <= attribute.start and attribute.stop <= c.stop and not c.describes), None
         )

@@ -237,12 +237,34 @@ def test_a_claim_is_affirmed_only_by_a_sure_lesion_that_fits_it(matches: list[Ma
         assert min(best.kind, best.side, best.place, best.size) >= 0.5
 
 
-@pytest.mark.parametrize("text", ["Minimal pneumothorax.", "右侧少量胸腔积液。"])
-def test_a_slight_layer_that_was_not_found_may_have_been_missed(text: str) -> None:
-    assert judge(text).answer == "maybe"
+@pytest.mark.parametrize(
+    ("text", "limit"),
+    [
+        ("Minimal pneumothorax.", "thinner than about 10 mm may escape"),
+        ("Small right pneumothorax.", "thinner than about 10 mm may escape"),
+        ("Trace bilateral pleural effusions.", "thinner than about 10 mm may escape"),
+        ("Right pneumothorax, 6 mm.", "thinner than about 10 mm may escape"),
+        ("右侧少量胸腔积液。", "厚度不足约10 mm者可能漏检"),
+        ("左侧微量气胸。", "厚度不足约10 mm者可能漏检"),
+        ("右侧气胸，厚约6mm。", "厚度不足约10 mm者可能漏检"),
+    ],
+)
+def test_a_slight_layer_that_was_not_found_may_have_been_missed(text: str, limit: str) -> None:
+    judged = judge(text)
+    assert (judged.answer, judged.code) == ("maybe", "not_found")
+    assert limit in judged.reason
 
 
-@pytest.mark.parametrize(("text", "answer"), [("Large pleural effusion.", "no"), ("No pneumothorax.", "yes")])
+@pytest.mark.parametrize("text", ["Right pneumothorax, 25 mm.", "Small nodule with a large pleural effusion."])
+def test_a_thick_layer_is_not_missed(text: str) -> None:
+    layer = next(f for f in read(text).findings if f.concept.id in ("pneumothorax", "pleural_effusion"))
+    assert judge_statement(layer, (), NOWHERE, LEXICON, whole=True).answer == "no"
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [("Large pleural effusion.", "no"), ("No pneumothorax.", "yes"), ("No small pneumothorax.", "yes")],
+)
 def test_what_escapes_the_search_is_said_with_the_answer(text: str, answer: str) -> None:
     judged = judge(text)
     assert judged.answer == answer

@@ -181,7 +181,7 @@ def _judge_claim(
         return Judgement("maybe", "not_found", 0.5, words.say("may_be_too_small", asked=asked))
     confidence, escape = _unless_thin(finding, words)
     reason = words.say("not_found", asked=asked, where=words.searched(finding.place), escape=escape)
-    if escape and "mild" in finding.attributes:
+    if escape and ("mild" in finding.attributes or told_mm < THIN_MM):
         return Judgement("maybe", "not_found", 0.5, reason)
     return Judgement("no", "not_found", confidence, reason)
 
