@@ -24,24 +24,33 @@ _TISSUE_HU = 700.0
 _STEP_MM = 0.5
 _OUT_MM, _IN_MM = 4.0, 20.0
 _DEPTH_MM, _BEYOND_MM = 12.0, 6.0
-"""A line is looked for down to `_DEPTH_MM` under the edge; within `_BEYOND_MM` beyond it there is lung again."""
+"""Profiles are read in such steps from outside the edge to within; a line is looked for down to `_DEPTH_MM` under the
+edge, and within `_BEYOND_MM` beyond it there is lung again."""
 
 _NORMAL_MM = 3.0
 _APART_MM = 2.0
-_WALL_MM = 6.0
+"""Width over which the direction inwards is averaged, and how far apart the profiles lie."""
+
 _NEIGHBOURS, _RANK = 20, 7
 """A profile is, depth by depth, the `_RANK`-th darkest of the `_NEIGHBOURS` nearest: a sheet is in all of them, a
 vessel in a few."""
 
 _LINE_HU = 40.0
 _DARK_HU = 30.0
+"""How much lighter than usual and than what lies beyond it a line is; how much darker than usual the air before it."""
+
 _SAME_MM = 1.0
 """Neighbours belong to one layer when their lines lie as deep, within this."""
 
 _DEEP_MM, _PURE_HU = 8.0, 20.0
+"""A layer this deep holds voxels of nothing but air: so far above air at most."""
+
 _LEAST_CM2, _SURE_CM2 = 8.0, 30.0
+"""Area from which a layer counts, and from which it is beyond doubt."""
+
 _REACH_MM = 60.0
 _ROUNDS = 30
+"""How far a layer is followed from its core, and in how many rounds of neighbours."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
