@@ -57,9 +57,9 @@ _LIKELY, _LARGE_MM, _STRONG_HU = (0.8, 0.95), 8.0, 50.0
 """How likely by `faint` the closed surface of a part-solid nodule must be (on synthetic scans true ones 0.9 and more,
 vessels as compact up to 0.82), and from which diameter and answer of the dot filter on it is asked for."""
 
-_HALO_VOLUME, _HALO = 1.5, {"ground_glass": 0.5, "part_solid": 0.3}
+_HALO_VOLUME, _HALO, _HALO_WITH_CORE = 1.5, 0.5, 0.3
 """Ground glass so much larger than the sure solid nodule inside it is the rest of a part-solid nodule, not its blur,
-if it is as sure as this by itself; less is asked where its own outline has a core."""
+if it is as sure as this by itself; less is asked where its own outline is compact and has a core."""
 
 _NORMAL_LUNG_HU = (-790.0, -740.0)
 """Mean from which ground glass is more than normal lung, which is as dense where it lies lowest or by emphysema."""
@@ -107,7 +107,8 @@ def find_nodules(field: LungField, context: Context) -> list[Lesion]:
 
 def _around_core(whole: Lesion, lesions: list[Lesion]) -> Lesion | None:
     """Ground glass around a solid nodule as the part-solid nodule that both are; None where there is none."""
-    if whole.score < _HALO.get(whole.attributes[0], np.inf):
+    compact = whole.attributes[0] == "part_solid" and whole.values["compactness"] >= _HOLLOW[1]
+    if whole.attributes[0] == "solid" or whole.score < (_HALO_WITH_CORE if compact else _HALO):
         return None
     for core in lesions:
         solid = core.attributes[0] == "solid" and core.score >= 0.5
