@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import numpy.typing as npt
 
-from radfind.engines.builtin.boxes import bounding_box, downsample
+from radfind.engines.builtin.boxes import Box, bounding_box, downsample
 from radfind.engines.builtin.field import LungField
 
 _LEVELS: tuple[tuple[int, tuple[float, ...]], ...] = (
@@ -66,9 +66,7 @@ def find_blobs(field: LungField) -> list[Blob]:
     """
     if not (field.field > 0).any():
         return []
-    box = bounding_box(field.field > 0, margin=(4, 4, 4))
-    inside = field.field[box] > 0
-    values = np.where(inside, np.clip(field.work[box], -1000.0, 100.0), field.background).astype(np.float32)
+    box, inside, values = lung_alone(field)
     reach = min(_BORDER, values.shape[0] - 1)
     values = np.pad(values, ((reach, reach), (0, 0), (0, 0)), mode="reflect")
     inside = np.pad(inside, ((reach, reach), (0, 0), (0, 0)))
@@ -81,6 +79,15 @@ def find_blobs(field: LungField) -> list[Blob]:
     offset = np.array([part.start for part in box], np.float64) - np.array([reach, 0.0, 0.0])
     moved = [dataclasses.replace(blob, position=_shifted(blob.position, offset)) for blob in blobs]
     return sorted(moved, key=lambda blob: -blob.dot)
+
+
+def lung_alone(field: LungField) -> tuple[Box, npt.NDArray[np.bool_], npt.NDArray[np.float32]]:
+    """The working image around the field, which is not empty: where it lies, what is field, and HU clipped to lung and
+    soft tissue, with everything outside the field set to normal lung."""
+    box = bounding_box(field.field > 0, margin=(4, 4, 4))
+    inside = field.field[box] > 0
+    values = np.where(inside, np.clip(field.work[box], -1000.0, 100.0), field.background).astype(np.float32)
+    return box, inside, values
 
 
 def _shifted(position: tuple[float, float, float], offset: npt.NDArray[np.float64]) -> tuple[float, float, float]:

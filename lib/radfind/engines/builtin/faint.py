@@ -5,8 +5,8 @@ from __future__ import annotations
 import edt
 import numpy as np
 
-from radfind.engines.builtin.blobs import Blob, blur
-from radfind.engines.builtin.boxes import bounding_box, box_around
+from radfind.engines.builtin.blobs import Blob, blur, lung_alone
+from radfind.engines.builtin.boxes import box_around
 from radfind.engines.builtin.field import LungField
 from radfind.engines.builtin.interactive.clicks import outline_around, supported
 from radfind.engines.builtin.interactive.patch import Patch
@@ -37,9 +37,7 @@ def find_hazes(field: LungField) -> list[Blob]:
 
     if not (field.field > 0).any():
         return []
-    box = bounding_box(field.field > 0, margin=(4, 4, 4))
-    inside = field.field[box] > 0
-    hu = np.where(inside, np.clip(field.work[box], -1000.0, 100.0), field.background).astype(np.float32)
+    box, inside, hu = lung_alone(field)
     hu = blur(hu, _SMOOTH_MM / field.step)
     haze = inside & (hu > field.background + _HAZE_HU) & (hu < SOLID_HU)
     depth = edt.edt(haze, anisotropy=(field.step,) * 3, black_border=True, parallel=1)

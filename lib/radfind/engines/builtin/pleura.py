@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from radfind.engines.api import Context
 from radfind.engines.builtin.field import LungField, lung_noise
-from radfind.engines.builtin.grid import Mask, depth, dilate, open_, spread
+from radfind.engines.builtin.grid import Mask, dilate, open_, spread, thickness
 from radfind.engines.builtin.lesion import Lesion
 from radfind.engines.builtin.markov import Blocks, mean_field
 from radfind.engines.builtin.pleural_line import find_thin_layers
@@ -95,7 +95,7 @@ def find_effusions(field: LungField, context: Context) -> list[Lesion]:
         cores = pieces(open_(here & _behind(lung) & ~central_zone(field, _CENTRAL_MM), 4.0, spacing), step, 6.0)
         best: Lesion | None = None
         for core in cores[:_CORES]:
-            thick = 2.0 * float(depth(core, spacing).max())
+            thick = thickness(core, spacing)
             along = _along(core, field.cage == 0, thick, step)
             certain = np.clip((thick - 5.0) / 8.0, 0.0, 1.0) * np.clip((along - 0.2) / 0.4, 0.0, 1.0)
             if above_lung(field, core) > 0.5:
@@ -187,7 +187,7 @@ def _thick_layers(field: LungField) -> list[_Air]:
             continue  # gullet or trachea
         if np.percentile(smooth[core], 25.0) > field.air + _PURE_HU or _under_lungs(field, core):
             continue  # emphysema; gas of the belly
-        thick = 2.0 * float(depth(core, spacing).max()) + 2.0 * step
+        thick = thickness(core, spacing) + 2.0 * step
         piece = _all_free_air(field, core, smooth, low, inside)
         along = _along(piece, wall, thick, step)
         volume = float(piece.sum()) * step**3 / 1000.0

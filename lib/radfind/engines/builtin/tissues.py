@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from radfind.engines.builtin.grid import Mask, Overview, close, depth, dilate, erode, open_
+from radfind.engines.builtin.grid import Mask, Overview, close, dilate, erode, open_, thickness
 
 # Half way between air (-1000 HU) and water-like tissue (0 HU).
 AIR_TISSUE = -500.0
@@ -48,8 +48,8 @@ def body_mask(overview: Overview) -> Mask:
     for label in np.flatnonzero((sizes * 100 > sizes.max()) & ~keep):
         box = stats["bounding_boxes"][label]
         here = labels[box] == label
-        thickness = 2.0 * float(depth(np.pad(here, ((0, 0), (1, 1), (1, 1))), flat).max())
-        keep[label] = thickness >= LIMB_MM and TISSUE_HU[0] < np.median(overview.hu[box][here]) < TISSUE_HU[1]
+        thick = thickness(np.pad(here, ((0, 0), (1, 1), (1, 1))), flat) >= LIMB_MM
+        keep[label] = thick and TISSUE_HU[0] < np.median(overview.hu[box][here]) < TISSUE_HU[1]
     kept = _fill_slices(keep[labels])
     rim = dilate(kept, 1.01 * max(flat[1:]), flat) & tissue  # skin that the opening rounded off
     return _fill_slices(kept | rim)
